@@ -1,0 +1,93 @@
+package dummy
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+)
+
+// MaxNameLen is the longest name that a link can have, in bytes (IFNAMSIZ less
+// the terminator).
+const MaxNameLen = 15
+
+// Link is a link's identity and state. It is comparable.
+type Link struct {
+	// Name is 1–15 bytes without '/', ':' or white space.
+	Name string
+	// Kind is the kernel's name for the type of link: "dummy" for ours.
+	Kind string
+	// Up is the administrative state.
+	Up bool
+	// MTU in bytes; zero leaves the kernel's default (1500).
+	MTU int
+}
+
+// Means is how a link holds an address.
+type Means uint8
+
+// The two means. Either makes the kernel take packets for the address as its
+// own. See docs/decisions for what each does to `ip addr`, ARP and source
+// addresses.
+const (
+	// ByAddress binds an address with full prefix length (RTM_NEWADDR). The
+	// cost of one grows with the number on the link.
+	ByAddress Means = iota
+	// ByRoute adds a route of type local in table local (RTM_NEWROUTE). Its
+	// cost does not grow.
+	ByRoute
+)
+
+// Address is a virtual address and the means by which the link holds it. It is
+// comparable.
+type Address struct {
+	// Addr is unmapped, without zone, and neither unspecified, loopback,
+	// multicast nor link-local.
+	Addr netip.Addr
+	// Means is ByAddress unless said otherwise.
+	Means Means
+}
+
+// Op is what a [Change] does.
+type Op uint8
+
+// Operations of a Change.
+const (
+	AddAddress    Op = iota + 1 // fs.ErrExist if the link holds it by that means already
+	DeleteAddress               // fs.ErrNotExist
+)
+
+// Change is one write. It is comparable.
+type Change struct {
+	Op      Op
+	Address Address
+}
+
+// Client is the kernel's links and addresses as far as one dummy link needs
+// them, or something that answers alike. All methods are safe for concurrent
+// use. A context that is done before the call leaves everything unchanged.
+type Client interface {
+	// Link returns the named link. It fails with fs.ErrNotExist.
+	Link(ctx context.Context, name string) (Link, error)
+
+	// CreateLink creates a dummy link. It fails with fs.ErrExist if a link
+	// of that name is there, of whatever kind, and with
+	// errors.ErrUnsupported where the module dummy is missing.
+	CreateLink(ctx context.Context, l Link) error
+
+	// DeleteLink deletes the named link with all its addresses. It fails
+	// with fs.ErrNotExist, and with fs.ErrInvalid if it is not a dummy link.
+	DeleteLink(ctx context.Context, name string) error
+
+	// Addresses yields what the named link holds by either means, in no
+	// order; the kernel's own link-local addresses are left out. It fails
+	// with fs.ErrNotExist if there is no such link.
+	Addresses(ctx context.Context, link string) iter.Seq2[Address, error]
+
+	// Apply carries out changes on the named link in order. One that fails
+	// does not stop those after it. It returns nil if all succeeded, and
+	// otherwise one error a change at the same index, nil where it
+	// succeeded; each is a *vipkit.OpError of kind fs.ErrExist,
+	// fs.ErrNotExist (the link's absence too), fs.ErrInvalid,
+	// fs.ErrPermission, vipkit.ErrReplyLost, or the context's.
+	Apply(ctx context.Context, link string, changes []Change) []error
+}

@@ -1,0 +1,93 @@
+package iptables
+
+import (
+	"context"
+
+	"github.com/vipkit/vipkit"
+)
+
+// Table is one table with its chains, as iptables-save prints it.
+type Table struct {
+	// Name is "raw", "mangle", "nat", "filter" or "security".
+	Name string
+	// Chains are in the order of iptables-save.
+	Chains []Chain
+}
+
+// Chain is a chain and its rules.
+type Chain struct {
+	// Name is at most 28 bytes.
+	Name string
+	// Policy is "ACCEPT" or "DROP" for a built-in chain and "" for one of
+	// somebody's own.
+	Policy string
+	// Rules are in the order in which packets meet them.
+	Rules []Rule
+}
+
+// Rule is the specification of a rule in the words of iptables-save, without
+// the leading "-A CHAIN": "-p tcp -m tcp --dport 22 -j ACCEPT". Two rules are
+// equal (==) when iptables-save prints them alike. [Normalize] makes a
+// rule that somebody wrote into what the tool would print.
+type Rule string
+
+// Verb is what an [Edit] does.
+type Verb uint8
+
+// Verbs of an Edit, each a line of iptables-restore's input.
+const (
+	// NewChain declares a chain: creates it, or flushes it if it is there
+	// (":CHAIN - [0:0]").
+	NewChain Verb = iota + 1
+	// Append adds a rule at the end ("-A CHAIN RULE").
+	Append
+	// Insert adds a rule at position Pos, counted from 1 ("-I CHAIN POS RULE").
+	Insert
+	// Delete removes the first rule equal to Rule ("-D CHAIN RULE").
+	Delete
+	// DeleteChain removes an empty chain that nothing jumps to ("-X CHAIN").
+	DeleteChain
+)
+
+// Edit is one line of a restore. It is comparable.
+type Edit struct {
+	Table string
+	Verb  Verb
+	Chain string
+	Pos   int
+	Rule  Rule
+}
+
+// Info is what the tools say of themselves.
+type Info struct {
+	// Version is that of the tools, such as 1.8.9.
+	Version [3]int
+	// Backend is "nft" or "legacy".
+	Backend string
+	// RandomFully reports whether MASQUERADE takes --random-fully (1.6.2).
+	RandomFully bool
+}
+
+// Client is iptables of both families, or something that answers alike. All
+// methods are safe for concurrent use. A context that is done before the call
+// leaves everything unchanged.
+type Client interface {
+	// Info returns the tool's version and back end for a family. It fails
+	// with errors.ErrUnsupported where the tool is missing.
+	Info(ctx context.Context, f vipkit.Family) (Info, error)
+
+	// Save returns the named tables, or with none named every table that has
+	// been used, as iptables-save does. A table that was never used comes
+	// with no chains. Counters are left out.
+	Save(ctx context.Context, f vipkit.Family, tables ...string) ([]Table, error)
+
+	// Restore carries out edits with one iptables-restore --noflush. All edits
+	// of one table happen together or not at all, in the order given;
+	// tables follow one another in the order of their first edit. An error is
+	// a *vipkit.OpError whose Object is the edit refused and whose Detail is
+	// the tool's own words; its kind is fs.ErrInvalid (no such match, target or
+	// set, a rule malformed), fs.ErrExist, fs.ErrNotExist, vipkit.ErrInUse,
+	// fs.ErrPermission, errors.ErrUnsupported, or the context's. What the
+	// tables before the refused one were asked is then done.
+	Restore(ctx context.Context, f vipkit.Family, edits []Edit) error
+}
