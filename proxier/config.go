@@ -1,0 +1,52 @@
+package proxier
+
+import (
+	"log/slog"
+	"net/netip"
+
+	"github.com/vipkit/vipkit/dummy"
+)
+
+// Config is what a [Proxier] is told once. Its zero value is valid: a nil
+// *Config is the same.
+type Config struct {
+	// Prefix begins the name of every set and chain, 1–14 bytes of A–Z, a–z,
+	// 0–9 and '_'. Two proxiers on one host need different ones. Empty:
+	// "VIPKIT".
+	Prefix string
+	// Link is the name of the dummy link that holds the virtual addresses.
+	// Empty: the prefix in lower case with a "0" ("vipkit0").
+	Link string
+	// Means is how the link holds virtual addresses.
+	Means dummy.Means
+	// Scheduler is for services that name none. Empty: "rr".
+	Scheduler string
+	// NodeAddresses are the addresses at which NodePort frontends answer.
+	// None: they answer nowhere.
+	NodeAddresses []netip.Addr
+	// ClusterCIDRs are where pods of the whole cluster have their addresses.
+	// Clients from elsewhere reach cluster IPs behind this node's address
+	// (source NAT). None: every client does.
+	ClusterCIDRs []netip.Prefix
+	// PodCIDRs are where pods of this node have their addresses. Policy Local
+	// of external frontends is for everybody else: pods of this node, and the
+	// host, reach all endpoints.
+	PodCIDRs []netip.Prefix
+	// MasqueradeAll is source NAT for every client of a cluster IP.
+	MasqueradeAll bool
+	// MasqueradeMark is the firewall-mark bit of packets that get source NAT,
+	// exactly one bit. Zero: 0x4000.
+	MasqueradeMark uint32
+	// LocalMarks are the firewall marks that select the endpoints of policy
+	// Local. They are compared and set as a whole. The zero value:
+	// 0x76690000–0x7669ffff.
+	LocalMarks MarkRange
+	// Logger gets what the proxier does, at debug and info level. Nil:
+	// nothing.
+	Logger *slog.Logger
+}
+
+// MarkRange is a range of firewall marks, both ends included.
+type MarkRange struct {
+	First, Last uint32
+}
