@@ -48,6 +48,28 @@ func (b *Batch) End() {
 // bytes.
 func (b *Batch) MessageLen() int { return len(b.buf) - b.starts[len(b.starts)-1] }
 
+// end returns the offset behind message i, its padding included.
+func (b *Batch) end(i int) int {
+	if i+1 < len(b.starts) {
+		return b.starts[i+1]
+	}
+	return len(b.buf)
+}
+
+// flags returns the header flags of message i.
+func (b *Batch) flags(i int) uint16 { return binary.NativeEndian.Uint16(b.buf[b.starts[i]+6:]) }
+
+// stamp writes what the sender decides into the header of message i.
+func (b *Batch) stamp(i int, seq uint32, ack bool) {
+	h := b.buf[b.starts[i]:]
+	flags := b.flags(i)&^flagAck | flagRequest
+	if ack {
+		flags |= flagAck
+	}
+	binary.NativeEndian.PutUint16(h[6:], flags)
+	binary.NativeEndian.PutUint32(h[8:], seq)
+}
+
 // Genl appends a struct genlmsghdr.
 func (b *Batch) Genl(cmd, version uint8) { b.buf = append(b.buf, cmd, version, 0, 0) }
 

@@ -1,0 +1,187 @@
+package nl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	wantSend    = 192 << 10 // bytes a send: the best size measured
+	wantReceive = 4 << 20   // bytes; the kernel doubles it
+)
+
+// sysSocket is a non-blocking netlink socket, connected to the kernel so that
+// no other process can send to it.
+type sysSocket struct {
+	file        *os.File
+	raw         syscall.RawConn
+	echo        bool
+	sendLimit   int
+	answerLimit int
+}
+
+func openSocket(cfg Config) (socket, error) {
+	fd, err := socketIn(cfg.Namespace, cfg.Protocol)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	s := &sysSocket{echo: cfg.Echo}
+	if err := s.setup(fd, cfg); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("set up netlink socket: %w", err)
+	}
+	s.file = os.NewFile(uintptr(fd), "netlink")
+	if s.raw, err = s.file.SyscallConn(); err != nil {
+		s.file.Close()
+		return nil, fmt.Errorf("set up netlink socket: %w", err)
+	}
+	return s, nil
+}
+
+// socketIn makes a socket in a network namespace. A socket stays in the
+// namespace that its thread was in when it was made.
+func socketIn(path string, protocol int) (int, error) {
+	const typ = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+	if path == "" {
+		return unix.Socket(unix.AF_NETLINK, typ, protocol)
+	}
+	there, err := netns.GetFromPath(path)
+	if err != nil {
+		return -1, fmt.Errorf("network namespace %s: %w", path, err)
+	}
+	defer there.Close()
+	type result struct {
+		fd  int
+		err error
+	}
+	results := make(chan result)
+	go func() {
+		runtime.LockOSThread()
+		here, err := netns.Get()
+		if err != nil {
+			runtime.UnlockOSThread()
+			results <- result{-1, err}
+			return
+		}
+		defer here.Close()
+		if err := netns.Set(there); err != nil {
+			runtime.UnlockOSThread()
+			results <- result{-1, fmt.Errorf("enter network namespace %s: %w", path, err)}
+			return
+		}
+		fd, err := unix.Socket(unix.AF_NETLINK, typ, protocol)
+		// A thread that cannot go back dies with this goroutine, locked to it.
+		if netns.Set(here) == nil {
+			runtime.UnlockOSThread()
+		}
+		results <- result{fd, err}
+	}()
+	r := <-results
+	return r.fd, r.err
+}
+
+// setup sets the options. Those that only help are allowed to fail.
+func (s *sysSocket) setup(fd int, cfg Config) error {
+	for _, o := range []struct{ force, plain, value int }{
+		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, wantReceive},
+		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, 2 * wantSend},
+	} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, o.value) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, o.value)
+		}
+	}
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	if !cfg.Echo {
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	}
+	if cfg.Protocol == unix.NETLINK_ROUTE {
+		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	}
+	send, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
+	if err != nil {
+		return err
+	}
+	if s.answerLimit, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
+		return err
+	}
+	s.sendLimit = min(wantSend, send-32) // netlink_sendmsg keeps 32 bytes
+	return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+func (s *sysSocket) limits() (send, recv int) { return s.sendLimit, s.answerLimit }
+
+func (s *sysSocket) echoes() bool { return s.echo }
+
+func (s *sysSocket) close() error { return closed(s.file.Close()) }
+
+func (s *sysSocket) send(p []byte) error {
+	var sent error
+	err := s.raw.Write(func(fd uintptr) bool {
+		for {
+			_, sent = unix.Write(int(fd), p)
+			if sent != unix.EINTR {
+				return sent != unix.EAGAIN
+			}
+		}
+	})
+	if err != nil {
+		return closed(err)
+	}
+	return sent
+}
+
+func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err error) {
+	var (
+		stop    func() bool
+		stopped = make(chan struct{})
+		got     error
+	)
+	// read tries once; it returns false to wait for something to read.
+	read := func(fd uintptr) bool {
+		for {
+			n, _, got = unix.Recvfrom(int(fd), p, unix.MSG_TRUNC|unix.MSG_DONTWAIT)
+			if got != unix.EINTR {
+				break
+			}
+		}
+		if got != unix.EAGAIN || !wait {
+			return true
+		}
+		if stop == nil && ctx.Done() != nil {
+			stop = context.AfterFunc(ctx, func() {
+				_ = s.file.SetReadDeadline(time.Unix(1, 0))
+				close(stopped)
+			})
+		}
+		return false
+	}
+	err = s.raw.Read(read)
+	if stop != nil && !stop() {
+		<-stopped
+		_ = s.file.SetReadDeadline(time.Time{})
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, ctx.Err()
+	}
+	if err != nil {
+		return 0, closed(err)
+	}
+	return max(n, 0), got
+}
+
+// closed says net.ErrClosed where package os says os.ErrClosed.
+func closed(err error) error {
+	if errors.Is(err, os.ErrClosed) {
+		return net.ErrClosed
+	}
+	return err
+}
