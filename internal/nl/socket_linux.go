@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,7 @@ type sysSocket struct {
 	echo        bool
 	sendLimit   int
 	answerLimit int
+	isClosed    atomic.Bool
 }
 
 func openSocket(cfg Config) (socket, error) {
@@ -121,7 +123,12 @@ func (s *sysSocket) limits() (send, recv int) { return s.sendLimit, s.answerLimi
 
 func (s *sysSocket) echoes() bool { return s.echo }
 
-func (s *sysSocket) close() error { return closed(s.file.Close()) }
+func (s *sysSocket) close() error {
+	if s.isClosed.Swap(true) {
+		return net.ErrClosed
+	}
+	return s.file.Close()
+}
 
 func (s *sysSocket) send(p []byte) error {
 	var sent error
@@ -134,7 +141,7 @@ func (s *sysSocket) send(p []byte) error {
 		}
 	})
 	if err != nil {
-		return closed(err)
+		return s.waitError(err)
 	}
 	return sent
 }
@@ -173,14 +180,15 @@ func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err e
 		return 0, ctx.Err()
 	}
 	if err != nil {
-		return 0, closed(err)
+		return 0, s.waitError(err)
 	}
 	return max(n, 0), got
 }
 
-// closed says net.ErrClosed where package os says os.ErrClosed.
-func closed(err error) error {
-	if errors.Is(err, os.ErrClosed) {
+// waitError says net.ErrClosed where package os has its own words, which it
+// does not export, for a file closed under a RawConn.
+func (s *sysSocket) waitError(err error) error {
+	if s.isClosed.Load() {
 		return net.ErrClosed
 	}
 	return err
