@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// started counts the processes that this program has started through Command.
+// started counts the processes that this program has started through Run.
 var started atomic.Int64
 
 // Started returns how many processes Run has started since the program began.
