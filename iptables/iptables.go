@@ -36,12 +36,13 @@ type Verb uint8
 
 // Verbs of an Edit, each a line of iptables-restore's input.
 const (
-	// NewChain declares a chain: creates it, or flushes it if it is there
-	// (":CHAIN - [0:0]").
+	// NewChain declares a chain of the caller's own: creates it, or flushes it
+	// if it is there (":CHAIN - [0:0]").
 	NewChain Verb = iota + 1
 	// Append adds a rule at the end ("-A CHAIN RULE").
 	Append
-	// Insert adds a rule at position Pos, counted from 1 ("-I CHAIN POS RULE").
+	// Insert adds a rule at position Pos, counted from 1 and at most one more
+	// than there are rules ("-I CHAIN POS RULE").
 	Insert
 	// Delete removes the first rule equal to Rule ("-D CHAIN RULE").
 	Delete
@@ -54,8 +55,11 @@ type Edit struct {
 	Table string
 	Verb  Verb
 	Chain string
-	Pos   int
-	Rule  Rule
+	// Pos is that of Insert, and 0 for every other verb.
+	Pos int
+	// Rule is that of Append, Insert and Delete, in any form that the tools
+	// take. A chain that it jumps to must be there by then.
+	Rule Rule
 }
 
 // Info is what the tools say of themselves.
@@ -76,18 +80,26 @@ type Client interface {
 	// with errors.ErrUnsupported where the tool is missing.
 	Info(ctx context.Context, f vipkit.Family) (Info, error)
 
-	// Save returns the named tables, or with none named every table that has
-	// been used, as iptables-save does. A table that was never used comes
-	// with no chains. Counters are left out.
+	// Save returns the named tables, or with none named every table that is in
+	// use, in the order raw, mangle, nat, filter, security. A named table that
+	// is not in use (no rule, no chain but the built-in ones, whose policies
+	// are ACCEPT) comes with no chains. Rules are as [Normalize] writes them;
+	// counters are left out. It changes nothing, and fails with fs.ErrInvalid
+	// for a table that the kernel does not have, fs.ErrPermission, or
+	// errors.ErrUnsupported.
 	Save(ctx context.Context, f vipkit.Family, tables ...string) ([]Table, error)
 
 	// Restore carries out edits with one iptables-restore --noflush. All edits
 	// of one table happen together or not at all, in the order given;
 	// tables follow one another in the order of their first edit. An error is
-	// a *vipkit.OpError whose Object is the edit refused and whose Detail is
+	// a *vipkit.OpError whose Object is the edit refused (of the legacy back
+	// end sometimes all edits of its table in short) and whose Detail is
 	// the tool's own words; its kind is fs.ErrInvalid (no such match, target or
-	// set, a rule malformed), fs.ErrExist, fs.ErrNotExist, vipkit.ErrInUse,
+	// set, a jump to a chain that is not there, a loop, a rule malformed or out
+	// of place), fs.ErrNotExist (no such chain, no such rule to delete),
+	// vipkit.ErrInUse (a chain to delete has rules, or jumps to it),
 	// fs.ErrPermission, errors.ErrUnsupported, or the context's. What the
-	// tables before the refused one were asked is then done.
+	// tables before the refused one were asked is then done. Edits that
+	// [Validate] refuses change nothing at all.
 	Restore(ctx context.Context, f vipkit.Family, edits []Edit) error
 }

@@ -1,0 +1,122 @@
+package iptables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/internal/run"
+)
+
+// Save implements [Client]. Reading changes nothing: the legacy tool is never
+// asked for a table by name, since that makes the kernel load it.
+func (c *Conn) Save(ctx context.Context, f vipkit.Family, names ...string) ([]Table, error) {
+	if err := checkTables(names); err != nil {
+		return nil, err
+	}
+	info, err := c.Info(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	var args []string
+	if len(names) == 1 && info.Backend == "nft" {
+		args = []string{"-t", names[0]}
+	}
+	tables, err := c.save(ctx, f, args...)
+	if err != nil {
+		return nil, err
+	}
+	if len(tables) == 0 && info.Backend == "legacy" {
+		if err := c.canList(f); err != nil {
+			return nil, c.failed("iptables save", "", err)
+		}
+	}
+	return selectTables(tables, names), nil
+}
+
+// checkTables refuses tables that the kernel does not have.
+func checkTables(names []string) error {
+	for _, name := range names {
+		if BuiltinChains(name) == nil {
+			return &vipkit.OpError{Op: "iptables save", Object: fmt.Sprintf("%q", name), Kind: fs.ErrInvalid, Detail: "no such table"}
+		}
+	}
+	return nil
+}
+
+// selectTables returns the tables named, in the order of tableNames, with no
+// chains where they are not used; with none named, those in use.
+func selectTables(have []Table, names []string) []Table {
+	have = slices.DeleteFunc(have, func(t Table) bool {
+		return t.unused() || len(names) > 0 && !slices.Contains(names, t.Name)
+	})
+	for i, name := range names {
+		missing := !slices.ContainsFunc(have, func(t Table) bool { return t.Name == name })
+		if missing && !slices.Contains(names[:i], name) {
+			have = append(have, Table{Name: name})
+		}
+	}
+	slices.SortStableFunc(have, compareTables)
+	return have
+}
+
+// save runs iptables-save and reads what it prints.
+func (c *Conn) save(ctx context.Context, f vipkit.Family, args ...string) ([]Table, error) {
+	result, err := c.run.Run(ctx, nil, c.tool(f, "-save"), args...)
+	if err != nil {
+		return nil, c.failed("iptables save", "", err)
+	}
+	if result.Code != 0 {
+		failure := classify(string(result.Stderr))
+		return nil, &vipkit.OpError{
+			Op: "iptables save", Kind: failure.kind, Err: exitError(failure.kind, result.Code), Detail: failure.detail,
+		}
+	}
+	out := string(result.Stdout)
+	if i := strings.Index(out, "' is incompatible, use 'nft' tool"); i >= 0 {
+		// A table that cannot be read must not look like one without rules.
+		line := out[strings.LastIndex(out[:i], "\n")+1:]
+		line, _, _ = strings.Cut(line, "\n")
+		return nil, &vipkit.OpError{Op: "iptables save", Kind: errors.ErrUnsupported, Detail: strings.TrimPrefix(line, "# ")}
+	}
+	tables, err := Parse(out)
+	if err != nil {
+		return nil, &vipkit.OpError{Op: "iptables save", Err: err}
+	}
+	for _, t := range tables {
+		for _, chain := range t.Chains {
+			for i, r := range chain.Rules {
+				chain.Rules[i] = Normalize(f, r)
+			}
+		}
+	}
+	return tables, nil
+}
+
+// canList tells whether this process may see which tables there are: without
+// the privilege the legacy tool prints nothing and reports success.
+func (c *Conn) canList(f vipkit.Family) error {
+	path := "/proc/thread-self/net/ip_tables_names"
+	if f == vipkit.IPv6 {
+		path = "/proc/thread-self/net/ip6_tables_names"
+	}
+	check := func() error {
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // the module is not loaded: there are no tables
+		}
+		if err != nil {
+			return err
+		}
+		return file.Close()
+	}
+	if c.cfg.Namespace == "" {
+		return check()
+	}
+	return run.InNamespace(c.cfg.Namespace, check)
+}
