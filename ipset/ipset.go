@@ -49,6 +49,10 @@ type Set struct {
 	Timeout time.Duration
 	// Comment, Counters and SkbInfo say whether entries can carry those.
 	Comment, Counters, SkbInfo bool
+	// Extra is what a set in the kernel was created with beyond the fields
+	// above, in the tool's words ("netmask 24 forceadd"). It is only read: a
+	// set to create has none.
+	Extra string
 }
 
 // EntryKey identifies an entry within a set. Which fields count depends on the
@@ -75,9 +79,18 @@ type Entry struct {
 	// The set must have been created with SkbInfo. A zero MarkMask with a
 	// Mark that is not zero is refused: write 0xffffffff.
 	Mark, MarkMask uint32
-	// Timeout is the time left, in whole seconds; only in sets with one.
+	// Timeout is the time left, in whole seconds up to 2147483 s, or
+	// [Forever]; only in sets with one. Zero in a write is the set's default.
 	Timeout time.Duration
+	// NoMatch makes the network an exception: what it covers is not in the
+	// set, although a wider entry covers it too. hash:net and
+	// hash:ip,port,net only.
+	NoMatch bool
 }
+
+// Forever is the timeout of an entry that never expires in a set whose entries
+// do ("timeout 0" in the tool's words).
+const Forever time.Duration = -1
 
 // Op is what a [Change] does.
 type Op uint8
@@ -85,11 +98,11 @@ type Op uint8
 // Operations of a Change.
 const (
 	CreateSet   Op = iota + 1 // fs.ErrExist if there is a set of that name
-	DestroySet                // fs.ErrNotExist; vipkit.ErrInUse while a rule or list refers to it
+	DestroySet                // fs.ErrNotExist; vipkit.ErrInUse while a rule, a list or a running dump refers to it
 	FlushSet                  // fs.ErrNotExist
 	SwapSets                  // contents and references of Set.Name and Other; fs.ErrNotExist; fs.ErrInvalid for types that differ
-	AddEntry                  // fs.ErrExist; vipkit.ErrFull at MaxElem
-	UpdateEntry               // adds, or replaces the extensions of one that is there; vipkit.ErrFull
+	AddEntry                  // fs.ErrExist; fs.ErrNotExist without the set; vipkit.ErrFull at MaxElem
+	UpdateEntry               // adds, or replaces the extensions of one that is there; fs.ErrNotExist without the set; vipkit.ErrFull
 	DeleteEntry               // fs.ErrNotExist
 )
 
@@ -114,7 +127,8 @@ type Client interface {
 	Sets(ctx context.Context) iter.Seq2[Set, error]
 
 	// Entries yields the entries of the named set, in no order. It fails
-	// with fs.ErrNotExist if there is none of that name.
+	// with fs.ErrNotExist if there is none of that name, and with
+	// errors.ErrUnsupported if it is of a type that is not one of the above.
 	Entries(ctx context.Context, set string) iter.Seq2[Entry, error]
 
 	// Apply carries out changes in order. One that fails does not stop those
@@ -123,7 +137,7 @@ type Client interface {
 	// *vipkit.OpError of one of the kinds beside the operations above,
 	// fs.ErrInvalid, fs.ErrPermission, errors.ErrUnsupported (a set type
 	// that the kernel lacks), vipkit.ErrReplyLost, or the context's.
-	// Consecutive entries of one set travel in bulk.
+	// Consecutive entries of one set and operation travel in bulk.
 	Apply(ctx context.Context, changes []Change) []error
 }
 
