@@ -175,8 +175,9 @@ func (r Rule) fault(f vipkit.Family) string {
 	if err != nil {
 		return err.Error()
 	}
-	for _, w := range list {
-		if w.option() && slices.Contains(commands, w.text) {
+	for i, w := range list {
+		text := i > 0 && slices.Contains(textOptions, list[i-1].text)
+		if !text && slices.Contains(commands, w.text) {
 			return w.text + " is no part of a rule"
 		}
 	}

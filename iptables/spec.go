@@ -63,6 +63,9 @@ var implied = map[string][]string{
 	"icmp6": {"--icmpv6-type"},
 }
 
+// textOptions are followed by a text of the user's, which may look like an option.
+var textOptions = []string{"--comment", "--log-prefix", "--nflog-prefix"}
+
 // parseSpec takes a rule apart. Names and arguments are as they were written.
 func parseSpec(r Rule) (*spec, error) {
 	list, err := r.words()
@@ -176,8 +179,7 @@ func (p *specParser) option(w word) error {
 	}
 	g.options = append(g.options, option{not: p.not, name: w.text})
 	p.not, p.last = false, &g.options[len(g.options)-1]
-	// An argument may look like an option where one is sure to follow.
-	if (w.text == "--comment" || w.text == "--log-prefix") && len(p.words) > 0 {
+	if slices.Contains(textOptions, w.text) && len(p.words) > 0 {
 		p.last.args = append(p.last.args, p.words[0])
 		p.words, p.last = p.words[1:], nil
 	}

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/iptables"
 )
 
@@ -34,36 +33,22 @@ var targets = map[string]place{
 
 var verdicts = []string{"ACCEPT", "DROP", "RETURN", "QUEUE"}
 
-// matches are the extensions that the Fake knows; the value tells whether one
-// wants the rule's own protocol to be that of its name.
-var matches = map[string]bool{
-	"tcp": true, "udp": true, "sctp": true, "icmp": true, "icmp6": true,
-	"set": false, "mark": false, "connmark": false, "conntrack": false, "state": false, "addrtype": false,
-	"comment": false, "multiport": false, "limit": false, "hashlimit": false, "statistic": false,
-	"physdev": false, "owner": false, "recent": false, "pkttype": false, "mac": false, "ipvs": false, "iprange": false,
-}
-
 // ruleFault returns what the tool finds wrong with a rule before it asks the
 // kernel, or "".
 func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool) string {
-	words := strings.Fields(string(r))
-	for i, w := range words {
-		if i+1 == len(words) {
-			break
-		}
-		switch w {
-		case "-m":
-			if reason := t.matchFault(words[i+1], r); reason != "" {
-				return reason
-			}
-		case "-i":
-			if chain == "OUTPUT" || chain == "POSTROUTING" {
-				return "can't use -i with " + chain
-			}
-		case "-o":
-			if chain == "INPUT" || chain == "PREROUTING" {
-				return "can't use -o with " + chain
-			}
+	spec, err := r.Parse()
+	if err != nil {
+		return err.Error()
+	}
+	switch {
+	case spec.In.Set && (chain == "OUTPUT" || chain == "POSTROUTING"):
+		return "can't use -i with " + chain
+	case spec.Out.Set && (chain == "INPUT" || chain == "PREROUTING"):
+		return "can't use -o with " + chain
+	}
+	for _, m := range spec.Matches {
+		if reason := matchFault(t.family, m, spec.Protocol); reason != "" {
+			return reason
 		}
 	}
 	for _, name := range r.Sets() {
@@ -71,36 +56,28 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 			return "set " + name + " doesn't exist"
 		}
 	}
-	return t.targetFault(r.Target())
-}
-
-// protocolOf names the protocol that a match of a protocol's options wants.
-var protocolOf = map[string]string{"icmp6": "ipv6-icmp"}
-
-func (t *table) matchFault(match string, r iptables.Rule) string {
-	own, known := matches[match]
-	if !known || (match == "icmp" && t.family == vipkit.IPv6) || (match == "icmp6" && t.family == vipkit.IPv4) {
-		return "couldn't load match " + match
-	}
-	protocol := match
-	if p := protocolOf[match]; p != "" {
-		protocol = p
-	}
-	if own && !strings.Contains(" "+string(r)+" ", " -p "+protocol+" ") {
-		return fmt.Sprintf("match %s without -p %s", match, protocol)
-	}
-	return ""
+	return t.targetFault(spec.Target)
 }
 
 // targetFault refuses a target that is neither a chain nor an extension.
-func (t *table) targetFault(name string) string {
+func (t *table) targetFault(target iptables.Extension) string {
+	name := target.Name
+	if _, ok := targets[name]; ok && t.chains[name] == nil {
+		return optionFault(target, targetOptions[name])
+	}
+	if len(target.Options) > 0 {
+		return fmt.Sprintf("unknown option %q", target.Options[0].Name)
+	}
+	if t.name == "nat" && name == "DROP" {
+		return "table nat is not intended for filtering"
+	}
 	if name == "" || slices.Contains(verdicts, name) {
 		return ""
 	}
 	if slices.Contains(iptables.BuiltinChains("mangle"), name) {
 		return "jump to a built-in chain"
 	}
-	if _, ok := targets[name]; ok || t.chains[name] != nil {
+	if t.chains[name] != nil {
 		return ""
 	}
 	return "no chain or target " + name
@@ -120,14 +97,16 @@ func (t *table) check() error {
 		}
 	}
 	for _, hook := range iptables.BuiltinChains(t.name) {
-		if err := t.walk(hook, hook, nil); err != nil {
+		if err := t.walk(hook, hook, nil, map[string]bool{}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *table) walk(hook, name string, path []string) error {
+// walk looks at a chain that a built-in one reaches by the chains in path; done
+// are those that it has seen.
+func (t *table) walk(hook, name string, path []string, done map[string]bool) error {
 	path = append(path, name)
 	for _, r := range t.chains[name].rules {
 		if reason := t.misplaced(r, hook); reason != "" {
@@ -140,10 +119,14 @@ func (t *table) walk(hook, name string, path []string) error {
 		if slices.Contains(path, to) {
 			return t.refuse(name, r, "loop")
 		}
-		if err := t.walk(hook, to, path); err != nil {
+		if done[to] {
+			continue
+		}
+		if err := t.walk(hook, to, path, done); err != nil {
 			return err
 		}
 	}
+	done[name] = true
 	return nil
 }
 
