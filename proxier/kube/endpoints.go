@@ -1,0 +1,158 @@
+package kube
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/proxier"
+)
+
+// endpointSlice is what an EndpointSlice says, read and checked.
+type endpointSlice struct {
+	ports     []servicePort
+	endpoints []candidate
+}
+
+// candidate is an endpoint and the topology hints that came with it.
+type candidate struct {
+	proxier.Endpoint
+
+	hints *discoveryv1.EndpointHints
+}
+
+// readSlice reads a slice of IP addresses. Whatever in it has a fault is left
+// out.
+func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpointSlice {
+	var read endpointSlice
+	family := vipkit.IPv4
+	switch s.AddressType {
+	case discoveryv1.AddressTypeIPv4:
+	case discoveryv1.AddressTypeIPv6:
+		family = vipkit.IPv6
+	default:
+		f.add("addressType", "%q, want IPv4, IPv6 or FQDN", s.AddressType)
+		return read
+	}
+	for i, p := range s.Ports {
+		if port, ok := readSlicePort(p, i, f); ok {
+			read.ports = append(read.ports, port)
+		}
+	}
+	for i, e := range s.Endpoints {
+		if len(e.Addresses) == 0 {
+			f.add(field("endpoints", i, "addresses"), "empty")
+			continue
+		}
+		path := field("endpoints", i, "addresses[0]")
+		addr, err := parseAddr(e.Addresses[0])
+		switch {
+		case err != nil:
+			f.wrap(path, err)
+		case vipkit.FamilyOf(addr) != family:
+			f.add(path, "%v is %v in a slice of addressType %v", addr, vipkit.FamilyOf(addr), family)
+		default:
+			read.endpoints = append(read.endpoints, readEndpoint(e, addr, node))
+		}
+	}
+	return read
+}
+
+// readSlicePort reads a port of a slice. One without number is every port of
+// the endpoint, which a Service cannot mean (EndpointPort.port).
+func readSlicePort(p discoveryv1.EndpointPort, i int, f *objectFaults) (servicePort, bool) {
+	if p.Port == nil {
+		return servicePort{}, false
+	}
+	port, portErr := parsePort(*p.Port)
+	if portErr != nil {
+		f.wrap(field("ports", i, "port"), portErr)
+	}
+	protocol, protocolErr := parseProtocol(deref(p.Protocol, corev1.ProtocolTCP))
+	if protocolErr != nil {
+		f.wrap(field("ports", i, "protocol"), protocolErr)
+	}
+	read := servicePort{name: deref(p.Name, ""), protocol: protocol, port: port}
+	return read, portErr == nil && protocolErr == nil
+}
+
+// readEndpoint gives absent conditions the meaning that the API gives them
+// (discovery.k8s.io/v1, EndpointConditions).
+func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node) candidate {
+	return candidate{
+		Endpoint: proxier.Endpoint{
+			Addr:        addr,
+			Weight:      1,
+			Local:       node.Name != "" && deref(e.NodeName, "") == node.Name,
+			Ready:       deref(e.Conditions.Ready, true),
+			Serving:     deref(e.Conditions.Serving, true),
+			Terminating: deref(e.Conditions.Terminating, false),
+		},
+		hints: e.Hints,
+	}
+}
+
+// endpoints returns who answers for a port of a Service, by address and port.
+func endpoints(from []endpointSlice, of families, p servicePort, node Node) []proxier.Endpoint {
+	best := make(map[netip.AddrPort]candidate)
+	for _, s := range from {
+		for _, sp := range s.ports {
+			if sp.name != p.name || sp.protocol != p.protocol {
+				continue
+			}
+			for _, c := range s.endpoints {
+				c.Port = sp.port
+				at := netip.AddrPortFrom(c.Addr, c.Port)
+				if have, ok := best[at]; of.has(c.Addr) && (!ok || c.rank() > have.rank()) {
+					best[at] = c
+				}
+			}
+		}
+	}
+	var ipv4, ipv6 []candidate
+	for _, c := range best {
+		if c.Addr.Is4() {
+			ipv4 = append(ipv4, c)
+		} else {
+			ipv6 = append(ipv6, c)
+		}
+	}
+	applyHints(ipv4, node)
+	applyHints(ipv6, node)
+	var all []proxier.Endpoint
+	for _, c := range append(ipv4, ipv6...) {
+		all = append(all, c.Endpoint)
+	}
+	slices.SortFunc(all, func(a, b proxier.Endpoint) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
+	})
+	return all
+}
+
+// rank orders what slices say of the same endpoint: ready before serving and
+// terminating before anything else, and of equals the one that knows that it is
+// on this node.
+func (c candidate) rank() int {
+	rank := 0
+	switch {
+	case c.Ready:
+		rank = 4
+	case c.Serving && c.Terminating:
+		rank = 2
+	}
+	if c.Local {
+		rank++
+	}
+	return rank
+}
+
+func deref[T any](p *T, absent T) T {
+	if p == nil {
+		return absent
+	}
+	return *p
+}
