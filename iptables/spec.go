@@ -206,7 +206,7 @@ func (p *specParser) argument(w word) (string, error) {
 	}
 	a := p.words[0]
 	p.words = p.words[1:]
-	if a.text == "" || a.text == "!" || a.option() {
+	if a.text == "" || a.text == "!" || a.text[0] == '-' {
 		return "", fmt.Errorf("%s needs an argument, not %q", w.text, a.text)
 	}
 	if strings.ContainsAny(a.text, " \t\"\\") {
