@@ -155,6 +155,10 @@ func (ns *NS) Run(t testing.TB, name string, args ...string) string {
 	return string(output)
 }
 
+// Path returns a path that opens the namespace, as long as the test runs and in
+// this process alone.
+func (ns *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(ns.ns)) }
+
 // Handle returns a netlink handle on the namespace, for what has no method here.
 // It is usable from any goroutine and closed with the namespace.
 func (ns *NS) Handle() *netlink.Handle { return ns.handle }
