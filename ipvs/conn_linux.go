@@ -1,0 +1,214 @@
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vipkit/vipkit/internal/nl"
+)
+
+// Conn is the kernel's IPVS of one network namespace. It is safe for concurrent
+// use.
+type Conn struct {
+	nl      *nl.Conn
+	family  atomic.Uint32 // of generic netlink, zero until known
+	writers sync.Pool     // of *writer
+}
+
+var _ Client = (*Conn)(nil)
+
+// Open opens IPVS. It neither needs privilege nor loads the module: the first
+// request does, and fails if it cannot. config may be nil.
+func Open(config *Config) (*Conn, error) {
+	var namespace string
+	if config != nil {
+		namespace = config.Namespace
+	}
+	conn, err := nl.Open(nl.Config{Protocol: unix.NETLINK_GENERIC, Namespace: namespace})
+	if err != nil {
+		return nil, ReadError("ipvs open", namespace, err)
+	}
+	c := &Conn{nl: conn}
+	c.writers.New = func() any { return new(writer) }
+	return c, nil
+}
+
+// Close closes the connection. Calls under way fail.
+func (c *Conn) Close() error { return c.nl.Close() }
+
+// Requests returns how many netlink messages were sent, and in how many system
+// calls.
+func (c *Conn) Requests() (messages, sends int64) { return c.nl.Requests() }
+
+// familyID returns the number of the IPVS family. Asking for it makes the kernel
+// load its module.
+func (c *Conn) familyID(ctx context.Context) (uint16, error) {
+	if id := c.family.Load(); id != 0 {
+		return uint16(id), ctx.Err()
+	}
+	id, err := c.nl.GenlFamily(ctx, genlName)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, errNoFamily
+	}
+	if err != nil {
+		return 0, err
+	}
+	c.family.Store(uint32(id))
+	return id, nil
+}
+
+// Info implements [Client].
+func (c *Conn) Info(ctx context.Context) (Info, error) {
+	const op = "ipvs info"
+	family, err := c.familyID(ctx)
+	if err != nil {
+		return Info{}, ReadError(op, "", err)
+	}
+	var b nl.Batch
+	b.Begin(family, 0)
+	b.Genl(cmdGetInfo, genlVersion)
+	b.End()
+	for m, err := range c.nl.Query(ctx, &b) {
+		if err != nil {
+			return Info{}, ReadError(op, "", err)
+		}
+		if info, ok := decodeInfo(m); ok {
+			return info, nil
+		}
+	}
+	return Info{}, ReadError(op, "", errMalformed)
+}
+
+// Services implements [Client].
+func (c *Conn) Services(ctx context.Context) iter.Seq2[ServiceInfo, error] {
+	return func(yield func(ServiceInfo, error) bool) {
+		fail := func(err error) { yield(ServiceInfo{}, ReadError("ipvs list services", "", err)) }
+		family, err := c.familyID(ctx)
+		if err != nil {
+			fail(err)
+			return
+		}
+		w := c.writers.Get().(*writer)
+		defer c.writers.Put(w)
+		w.batch.Reset()
+		w.batch.Begin(family, unix.NLM_F_DUMP)
+		w.batch.Genl(cmdGetService, genlVersion)
+		w.batch.End()
+		for m, err := range c.nl.Query(ctx, &w.batch) {
+			if err != nil {
+				fail(err)
+				return
+			}
+			s, ok := decodeService(m)
+			if !ok {
+				fail(errMalformed)
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Destinations implements [Client].
+func (c *Conn) Destinations(ctx context.Context, of Key) iter.Seq2[DestinationInfo, error] {
+	return func(yield func(DestinationInfo, error) bool) {
+		fail := func(err error) {
+			yield(DestinationInfo{}, ReadError("ipvs list destinations", of.String(), err))
+		}
+		family, err := c.familyID(ctx)
+		if err == nil {
+			err = of.Validate()
+		}
+		if err != nil {
+			fail(err)
+			return
+		}
+		w := c.writers.Get().(*writer)
+		defer c.writers.Put(w)
+		w.batch.Reset()
+		appendGetDestinations(&w.batch, family, &of, unix.NLM_F_DUMP)
+		for m, err := range c.nl.Query(ctx, &w.batch) {
+			if err != nil {
+				fail(err)
+				return
+			}
+			d, ok := decodeDestination(m, of)
+			if !ok {
+				fail(errMalformed)
+				return
+			}
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// writer is what one request needs.
+type writer struct {
+	batch nl.Batch
+	index []int // of the change that each message carries
+}
+
+// applyRun is how many changes are encoded at a time: about one send.
+const applyRun = 2048
+
+// Apply implements [Client].
+func (c *Conn) Apply(ctx context.Context, changes []Change) []error {
+	var errs []error
+	fail := func(i int, err error) {
+		if errs == nil {
+			errs = make([]error, len(changes))
+		}
+		errs[i] = err
+	}
+	w := c.writers.Get().(*writer)
+	defer c.writers.Put(w)
+	next := 0
+	family, err := c.familyID(ctx)
+	for err == nil && next < len(changes) {
+		end := min(next+applyRun, len(changes))
+		w.encode(family, changes[next:end], func(i int, err error) {
+			fail(next+i, ChangeError(changes[next+i], err))
+		})
+		var unsent []int
+		err = c.nl.Exec(ctx, &w.batch, func(f nl.Failure) {
+			i := next + w.index[f.Index]
+			if f.Errno == syscall.ECANCELED {
+				unsent = append(unsent, i)
+				return
+			}
+			fail(i, refusal(changes[i], f.Errno, f.Message))
+		})
+		for _, i := range unsent {
+			fail(i, ChangeError(changes[i], err))
+		}
+		next = end
+	}
+	for ; next < len(changes); next++ {
+		fail(next, ChangeError(changes[next], err))
+	}
+	return errs
+}
+
+// encode fills the batch with the valid ones among changes.
+func (w *writer) encode(family uint16, changes []Change, refuse func(i int, err error)) {
+	w.batch.Reset()
+	w.index = w.index[:0]
+	for i := range changes {
+		if err := changes[i].Validate(); err != nil {
+			refuse(i, err)
+			continue
+		}
+		appendChange(&w.batch, family, &changes[i])
+		w.index = append(w.index, i)
+	}
+}

@@ -1,0 +1,53 @@
+//go:build !linux
+
+package ipvs
+
+import (
+	"context"
+	"errors"
+	"iter"
+)
+
+// Conn is the kernel's IPVS; this system has none.
+type Conn struct{}
+
+var _ Client = (*Conn)(nil)
+
+// Open fails with errors.ErrUnsupported.
+func Open(*Config) (*Conn, error) {
+	return nil, ReadError("ipvs open", "", errors.ErrUnsupported)
+}
+
+// Close implements [io.Closer].
+func (*Conn) Close() error { return nil }
+
+// Requests returns zeros.
+func (*Conn) Requests() (messages, sends int64) { return 0, 0 }
+
+// Info implements [Client].
+func (*Conn) Info(context.Context) (Info, error) {
+	return Info{}, ReadError("ipvs info", "", errors.ErrUnsupported)
+}
+
+// Services implements [Client].
+func (*Conn) Services(context.Context) iter.Seq2[ServiceInfo, error] {
+	return func(yield func(ServiceInfo, error) bool) {
+		yield(ServiceInfo{}, ReadError("ipvs list services", "", errors.ErrUnsupported))
+	}
+}
+
+// Destinations implements [Client].
+func (*Conn) Destinations(_ context.Context, of Key) iter.Seq2[DestinationInfo, error] {
+	return func(yield func(DestinationInfo, error) bool) {
+		yield(DestinationInfo{}, ReadError("ipvs list destinations", of.String(), errors.ErrUnsupported))
+	}
+}
+
+// Apply implements [Client].
+func (*Conn) Apply(_ context.Context, changes []Change) []error {
+	errs := make([]error, len(changes))
+	for i, c := range changes {
+		errs[i] = ChangeError(c, errors.ErrUnsupported)
+	}
+	return errs
+}

@@ -1,0 +1,525 @@
+package ipvstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/ipvs"
+)
+
+// TestClient checks that a client meets the contract of [ipvs.Client]. open
+// returns an empty one, which nobody else uses, and cleans up after itself.
+func TestClient(t *testing.T, open func(t *testing.T) ipvs.Client) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, ipvs.Client)
+	}{
+		{"Info", testInfo},
+		{"Empty", testEmpty},
+		{"Services", testServices},
+		{"ServiceKinds", testServiceKinds},
+		{"Destinations", testDestinations},
+		{"DestinationKinds", testDestinationKinds},
+		{"Invalid", testInvalid},
+		{"Batch", testBatch},
+		{"Cancelled", testCancelled},
+		{"EarlyBreak", testEarlyBreak},
+		{"Aliasing", testAliasing},
+		{"Concurrent", testConcurrent},
+		{"SnapshotDiff", testSnapshotDiff},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+// change reads a line in the syntax of ipvsadm -R.
+func change(t *testing.T, line string) ipvs.Change {
+	t.Helper()
+	var c ipvs.Change
+	if err := c.UnmarshalText([]byte(line)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// apply applies one line and checks the kind of its error.
+func apply(t *testing.T, c ipvs.Client, line string, kind error) {
+	t.Helper()
+	changed := change(t, line)
+	checkKind(t, changed, c.Apply(t.Context(), []ipvs.Change{changed}), kind)
+}
+
+func checkKind(t *testing.T, c ipvs.Change, errs []error, kind error) {
+	t.Helper()
+	if kind == nil {
+		if errs != nil {
+			t.Fatalf("%s: %v", c, errs)
+		}
+		return
+	}
+	if len(errs) != 1 {
+		t.Fatalf("%s: got %d errors, want one", c, len(errs))
+	}
+	checkError(t, c, errs[0], kind)
+}
+
+// kinds are all that an error can be; it must be one of them only.
+var kinds = []error{
+	fs.ErrExist, fs.ErrNotExist, fs.ErrInvalid, fs.ErrPermission, errors.ErrUnsupported,
+	context.Canceled, context.DeadlineExceeded, vipkit.ErrReplyLost, vipkit.ErrInterrupted,
+}
+
+func checkError(t *testing.T, c ipvs.Change, err, kind error) {
+	t.Helper()
+	var op *vipkit.OpError
+	if !errors.As(err, &op) {
+		t.Fatalf("%s: error %v: want a *vipkit.OpError", c, err)
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k) != (k == kind) {
+			t.Fatalf("%s: error %v: is %v? %v", c, err, k, errors.Is(err, k))
+		}
+	}
+	if op.Kind != kind || op.Op != "ipvs "+c.Op.String() || !strings.HasSuffix(c.String(), op.Object) {
+		t.Fatalf("%s: error %#v", c, op)
+	}
+}
+
+// checkDump compares everything with lines, in any order.
+func checkDump(t *testing.T, c ipvs.Client, lines ...string) {
+	t.Helper()
+	var b strings.Builder
+	if err := ipvs.WriteSave(t.Context(), &b, c); err != nil {
+		t.Fatal(err)
+	}
+	got := slices.Sorted(strings.Lines(b.String()))
+	for i := range lines {
+		lines[i] += "\n"
+	}
+	slices.Sort(lines)
+	if !slices.Equal(got, lines) {
+		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, ""), strings.Join(lines, ""))
+	}
+}
+
+func testInfo(t *testing.T, c ipvs.Client) {
+	info, err := c.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Version[0] != 1 || info.ConnTableSize == 0 {
+		t.Fatalf("got %+v", info)
+	}
+}
+
+func testEmpty(t *testing.T, c ipvs.Client) {
+	checkDump(t, c)
+	missing := change(t, "-D -t 10.0.0.1:80").Service.Key
+	for d, err := range c.Destinations(t.Context(), missing) {
+		t.Fatalf("destination %v, error %v of a missing service", d, err)
+	}
+	if errs := c.Apply(t.Context(), nil); errs != nil {
+		t.Fatal(errs)
+	}
+	for _, op := range []string{"-E", "-D"} {
+		for _, key := range []string{"-t 10.0.0.1:80", "-u [fd00::1]:53", "-f 9", "-f 9 -6"} {
+			settings := ""
+			if op == "-E" {
+				settings = " -s rr"
+			}
+			apply(t, c, op+" "+key+settings, fs.ErrNotExist)
+		}
+	}
+	apply(t, c, "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1", fs.ErrNotExist)
+	apply(t, c, "-e -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1", fs.ErrNotExist)
+	apply(t, c, "-d -t 10.0.0.1:80 -r 10.1.0.1:80", fs.ErrNotExist)
+	checkDump(t, c)
+}
+
+func testServices(t *testing.T, c ipvs.Client) {
+	apply(t, c, "-A -t 10.0.0.1:80 -s rr", nil)
+	apply(t, c, "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1", nil)
+	apply(t, c, "-A -t 10.0.0.1:80 -s wlc", fs.ErrExist)
+	apply(t, c, "-A -t 10.0.0.1:80 -s nosuch", fs.ErrExist)
+	apply(t, c, "-E -t 10.0.0.1:80 -s nosuch", errors.ErrUnsupported)
+	apply(t, c, "-A -t 10.0.0.2:80 -s nosuch", errors.ErrUnsupported)
+	apply(t, c, "-A -u 10.0.0.2:80 -s rr -p 60 --pe nosuch", errors.ErrUnsupported)
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1")
+	apply(t, c, "-E -t 10.0.0.1:80 -s mh -p 60 -M 255.255.255.0 -b mh-port", nil)
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s mh -p 60 -M 255.255.255.0 -b mh-port", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1")
+	apply(t, c, "-E -t 10.0.0.1:80 -s wrr", nil) // all settings at once
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s wrr", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1")
+	apply(t, c, "-D -t 10.0.0.1:80", nil)
+	apply(t, c, "-D -t 10.0.0.1:80", fs.ErrNotExist)
+	apply(t, c, "-A -t 10.0.0.1:80 -s rr", nil) // its destinations are gone
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr")
+}
+
+// testServiceKinds writes and reads back every setting that a service can have.
+func testServiceKinds(t *testing.T, c ipvs.Client) {
+	lines := []string{
+		"-A -u 10.0.0.1:80 -s rr", // the same address and port in other protocols
+		"-A --sctp-service 10.0.0.1:80 -s rr",
+		"-A -t [fd00::1]:80 -s rr",
+		"-A -t 10.0.0.9:0 -s rr -p 60",
+		"-A -t 10.0.0.2:80 -s sh -b sh-fallback,sh-port",
+		"-A -t 10.0.0.3:80 -s mh -p 2678400 -M 128.0.0.0 -b mh-fallback",
+		"-A -t 10.0.0.4:80 -s rr -p 1 -b flag-1,flag-2,flag-3",
+		"-A -u 10.0.0.5:80 -s rr -p 360 --pe sip -o -b flag-3",
+		"-A -u [fd00::2]:80 -s wlc -p 360 -M 1 -o",
+		"-A -f 17 -s rr -p 10 -M 255.255.255.254 -o",
+		"-A -f 17 -6 -s wrr -p 10 -M 127",
+		"-A -f 4294967295 -s rr",
+	}
+	for i, scheduler := range Schedulers() {
+		lines = append(lines, fmt.Sprintf("-A -t 10.0.1.%d:80 -s %s", i+1, scheduler))
+	}
+	for _, line := range lines {
+		apply(t, c, line, nil)
+	}
+	checkDump(t, c, slices.Clone(lines)...)
+	for _, line := range lines {
+		apply(t, c, line, fs.ErrExist)
+	}
+	for i, line := range lines {
+		deletion := change(t, line)
+		deletion.Op = ipvs.DeleteService
+		checkKind(t, deletion, c.Apply(t.Context(), []ipvs.Change{deletion}), nil)
+		checkDump(t, c, slices.Clone(lines[i+1:])...)
+	}
+}
+
+func testDestinations(t *testing.T, c ipvs.Client) {
+	for _, key := range []string{"-t 10.0.0.1:80", "-t 10.0.0.2:80"} {
+		apply(t, c, "-A "+key+" -s rr", nil)
+	}
+	apply(t, c, "-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 0", nil)
+	apply(t, c, "-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 5", fs.ErrExist)
+	apply(t, c, "-a -t 10.0.0.1:80 -r 10.1.0.1:8081 -m -w 65535", nil)
+	apply(t, c, "-e -t 10.0.0.1:80 -r 10.1.0.2:8080 -m -w 5", fs.ErrNotExist)
+	apply(t, c, "-d -t 10.0.0.1:80 -r 10.1.0.2:8080", fs.ErrNotExist)
+	apply(t, c, "-d -t 10.0.0.2:80 -r 10.1.0.1:8080", fs.ErrNotExist)
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr", "-A -t 10.0.0.2:80 -s rr",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 0", "-a -t 10.0.0.1:80 -r 10.1.0.1:8081 -m -w 65535")
+	apply(t, c, "-e -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 100 -y 50", nil)
+	apply(t, c, "-d -t 10.0.0.1:80 -r 10.1.0.1:8081", nil)
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr", "-A -t 10.0.0.2:80 -s rr",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 100 -y 50")
+	apply(t, c, "-e -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7", nil) // all settings at once
+	apply(t, c, "-E -t 10.0.0.1:80 -s lc", nil)                    // destinations stay
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s lc", "-A -t 10.0.0.2:80 -s rr",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7")
+	apply(t, c, "-D -t 10.0.0.1:80", nil)
+	apply(t, c, "-d -t 10.0.0.1:80 -r 10.1.0.1:8080", fs.ErrNotExist)
+	checkDump(t, c, "-A -t 10.0.0.2:80 -s rr")
+}
+
+// testDestinationKinds writes and reads back every setting that a destination
+// can have.
+func testDestinationKinds(t *testing.T, c ipvs.Client) {
+	services := []string{"-t 10.0.0.1:80", "-u [fd00::1]:53", "-f 17", "-f 17 -6"}
+	tunnels := []string{
+		"--tun-type ipip", "--tun-type gue --tun-port 6080 --tun-nocsum", "--tun-type gue --tun-port 6080 --tun-csum",
+		"--tun-type gue --tun-port 6080 --tun-remcsum", "--tun-type gre --tun-nocsum", "--tun-type gre --tun-csum",
+	}
+	var lines, destinations []string
+	for _, key := range services {
+		apply(t, c, "-A "+key+" -s rr", nil)
+		lines = append(lines, "-A "+key+" -s rr")
+		k := change(t, "-D "+key).Service.Key
+		other := netip.MustParseAddr("fd00::2:0")
+		own := netip.MustParseAddr("10.2.0.0")
+		if k.Family() == vipkit.IPv6 {
+			own, other = other, own
+		}
+		add := func(format string, addr netip.Addr, port uint16, rest ...any) {
+			args := append([]any{key, netip.AddrPortFrom(addr, port)}, rest...)
+			destinations = append(destinations, fmt.Sprintf("-a %s -r %s "+format, args...))
+		}
+		for i, tunnel := range tunnels {
+			own, other = own.Next(), other.Next()
+			add("-i -w %d %s", own, k.Port, i, tunnel)
+			add("-i -w %d %s", other, k.Port, i, tunnel)
+		}
+		add("-g -w 3", own.Next(), k.Port)
+		add("-m -w 3", own.Next().Next(), k.Port)
+		add("-m -w 3", own.Next().Next(), 8080)
+		add("-m -w 3 -x 4294967295 -y 4294967295", own.Next().Next(), 8081)
+		add("-m -w 3 -x 1", own.Next().Next(), 0) // keeps the port
+		if k.Port == 0 {
+			destinations = slices.DeleteFunc(destinations, func(l string) bool {
+				return strings.HasSuffix(l, " -m -w 3") && strings.Contains(l, ":0 ") && strings.Contains(l, key+" ")
+			})
+		}
+	}
+	for _, line := range destinations {
+		apply(t, c, line, nil)
+	}
+	lines = append(lines, destinations...)
+	checkDump(t, c, slices.Clone(lines)...)
+	for _, line := range destinations { // to another method and back
+		update := change(t, line)
+		update.Op = ipvs.UpdateDestination
+		want := update
+		if update.Service.Key.Family() == vipkit.FamilyOf(update.Destination.Addr) {
+			update.Destination.Forward, update.Destination.Tunnel = ipvs.Masquerade, ipvs.TunnelConfig{}
+			checkKind(t, update, c.Apply(t.Context(), []ipvs.Change{update}), nil)
+		}
+		checkKind(t, want, c.Apply(t.Context(), []ipvs.Change{want}), nil)
+	}
+	checkDump(t, c, lines...)
+}
+
+// testInvalid sends what Validate refuses, among what it does not.
+func testInvalid(t *testing.T, c ipvs.Client) {
+	apply(t, c, "-A -t 10.0.0.1:80 -s rr", nil)
+	for _, line := range []string{
+		"-A -t 10.0.0.2:0 -s rr", "-A -t 0.0.0.0:80 -s rr", "-A -t 10.0.0.2:80 -s rr -o", "-A -t 10.0.0.2:80 -s UPPER",
+		"-A -t 10.0.0.2:80 -s rr -p 2678401", "-A -t 10.0.0.2:80 -s rr -M 255.0.0.0", "-A -t 10.0.0.2:80 -s rr -p 60 -M 255.0.255.0",
+		"-A -t 10.0.0.2:80 -s sixteen-bytes-ab", "-A -u 10.0.0.2:80 -s rr --pe sip", "-A -t [::ffff:10.0.0.2]:80 -s rr",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 65536", "-a -t 10.0.0.1:80 -r 10.1.0.1:81 -g -w 1",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:81 -i -w 1", "-a -t 10.0.0.1:80 -r [fd00::5]:80 -m -w 1",
+		"-a -t 10.0.0.1:80 -r [fd00::5]:80 -g -w 1", "-a -t 10.0.0.1:80 -r 0.0.0.0:80 -m -w 1",
+		"-a -t 10.0.0.1:80 -r 127.0.0.1:80 -m -w 1", "-a -t 10.0.0.1:80 -r 224.0.0.1:80 -m -w 1",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1 -y 5", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -i -w 1 --tun-type gue",
+		"-a -t 10.0.0.1:80 -r 10.1.0.1:80 -i -w 1 --tun-csum", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -i -w 1 --tun-port 5",
+	} {
+		apply(t, c, line, fs.ErrInvalid)
+	}
+	bad := change(t, "-A -t 10.0.0.2:80 -s rr -p 60")
+	bad.Service.Timeout = 1500 * time.Millisecond
+	checkKind(t, bad, c.Apply(t.Context(), []ipvs.Change{bad}), fs.ErrInvalid)
+	bad = change(t, "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1")
+	bad.Destination.Forward = ipvs.Local
+	checkKind(t, bad, c.Apply(t.Context(), []ipvs.Change{bad}), fs.ErrInvalid)
+	checkKind(t, ipvs.Change{}, c.Apply(t.Context(), []ipvs.Change{{}}), fs.ErrInvalid)
+	for _, err := range c.Destinations(t.Context(), ipvs.Key{}) {
+		if !errors.Is(err, fs.ErrInvalid) {
+			t.Fatalf("destinations of no key: %v", err)
+		}
+	}
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr")
+}
+
+// testBatch shows that failures do not stop a batch and are told by index.
+func testBatch(t *testing.T, c ipvs.Client) {
+	const services = 1500
+	var changes []ipvs.Change
+	want := make(map[int]error)
+	for i := range services {
+		add := change(t, fmt.Sprintf("-A -t 10.0.%d.%d:80 -s rr", i>>8, i&255))
+		if i == 0 {
+			add = change(t, "-A -t 10.0.255.255:80 -s rr")
+		}
+		dest := change(t, "-a -t 10.9.9.9:80 -r 10.1.0.1:80 -m -w 1")
+		dest.Service.Key = add.Service.Key
+		changes = append(changes, add, dest)
+		switch i % 7 {
+		case 1:
+			changes, want[len(changes)] = append(changes, dest), fs.ErrExist
+		case 2:
+			bad := dest
+			bad.Destination.Weight = 1 << 20
+			changes, want[len(changes)] = append(changes, bad), fs.ErrInvalid
+		case 3:
+			changes, want[len(changes)] = append(changes, change(t, "-D -t 10.8.0.1:1")), fs.ErrNotExist
+		case 4:
+			changes, want[len(changes)] = append(changes, change(t, "-A -t 10.8.0.1:1 -s nosuch")), errors.ErrUnsupported
+		}
+	}
+	errs := c.Apply(t.Context(), changes)
+	if len(errs) != len(changes) {
+		t.Fatalf("got %d errors, want %d", len(errs), len(changes))
+	}
+	for i, err := range errs {
+		if want[i] == nil && err == nil {
+			continue
+		}
+		if want[i] == nil {
+			t.Fatalf("change %d, %s: %v", i, changes[i], err)
+		}
+		checkError(t, changes[i], err, want[i])
+	}
+	servers, err := ipvs.Snapshot(t.Context(), c)
+	if err != nil || len(servers) != services {
+		t.Fatalf("%d services, error %v", len(servers), err)
+	}
+	for k, s := range servers {
+		if len(s.Destinations) != 1 {
+			t.Fatalf("%s has %d destinations", k, len(s.Destinations))
+		}
+	}
+}
+
+func testCancelled(t *testing.T, c ipvs.Client) {
+	apply(t, c, "-A -t 10.0.0.1:80 -s rr", nil)
+	add := change(t, "-A -t 10.0.0.2:80 -s rr")
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	expired, cancel := context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	for _, ctx := range []context.Context{cancelled, expired} {
+		if _, err := c.Info(ctx); !errors.Is(err, ctx.Err()) {
+			t.Errorf("Info: %v", err)
+		}
+		for _, err := range c.Services(ctx) {
+			if !errors.Is(err, ctx.Err()) {
+				t.Errorf("Services: %v", err)
+			}
+		}
+		for _, err := range c.Destinations(ctx, add.Service.Key) {
+			if !errors.Is(err, ctx.Err()) {
+				t.Errorf("Destinations: %v", err)
+			}
+		}
+		errs := c.Apply(ctx, []ipvs.Change{add, add})
+		if len(errs) != 2 {
+			t.Fatalf("Apply: %v", errs)
+		}
+		for _, err := range errs {
+			checkError(t, add, err, ctx.Err())
+		}
+	}
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr")
+}
+
+func testEarlyBreak(t *testing.T, c ipvs.Client) {
+	for i := range 300 {
+		apply(t, c, fmt.Sprintf("-A -t 10.0.%d.%d:80 -s rr", i>>8, i&255), nil)
+		apply(t, c, fmt.Sprintf("-a -t 10.0.0.0:80 -r 10.1.%d.%d:80 -m -w 1", i>>8, i&255), nil)
+	}
+	key := change(t, "-D -t 10.0.0.0:80").Service.Key
+	for range 3 {
+		for s, err := range c.Services(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			update := ipvs.Change{Op: ipvs.UpdateService, Service: s.Service} // from within
+			checkKind(t, update, c.Apply(t.Context(), []ipvs.Change{update}), nil)
+			break
+		}
+		for _, err := range c.Destinations(t.Context(), key) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+	}
+	n := 0
+	for d, err := range c.Destinations(t.Context(), key) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Active != 0 || d.Stats != (ipvs.Stats{}) {
+			t.Fatalf("counters of an unused destination: %+v", d)
+		}
+		n++
+	}
+	if n != 300 {
+		t.Fatalf("%d destinations, want 300", n)
+	}
+}
+
+// testAliasing shows that nothing of the caller's is kept, nor given away.
+func testAliasing(t *testing.T, c ipvs.Client) {
+	changes := []ipvs.Change{
+		change(t, "-A -t 10.0.0.1:80 -s rr"), change(t, "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1"),
+	}
+	original := slices.Clone(changes)
+	if errs := c.Apply(t.Context(), changes); errs != nil {
+		t.Fatal(errs)
+	}
+	if !slices.Equal(changes, original) {
+		t.Fatal("Apply changed its argument")
+	}
+	clear(changes)
+	first, err := ipvs.Snapshot(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, s := range first {
+		clear(s.Destinations)
+		delete(first, k)
+	}
+	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1")
+}
+
+func testConcurrent(t *testing.T, c ipvs.Client) {
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			key := fmt.Sprintf("-t 10.0.0.%d:80", worker+1)
+			lines := []string{"-A " + key + " -s rr", "-a " + key + " -r 10.1.0.1:80 -m -w 1", "-E " + key + " -s wlc", "-D " + key}
+			var changes []ipvs.Change
+			for _, line := range lines {
+				var c ipvs.Change
+				if err := c.UnmarshalText([]byte(line)); err != nil {
+					t.Error(err)
+				}
+				changes = append(changes, c)
+			}
+			for range 20 {
+				if errs := c.Apply(t.Context(), changes); errs != nil {
+					t.Error(errs)
+				}
+				if _, err := ipvs.Snapshot(t.Context(), c); err != nil {
+					t.Error(err)
+				}
+				if _, err := c.Info(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	checkDump(t, c)
+}
+
+// testSnapshotDiff walks through states with Diff and reads each back.
+func testSnapshotDiff(t *testing.T, c ipvs.Client) {
+	states := [][]string{
+		{"-A -t 10.0.0.1:80 -s rr", "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1", "-a -t 10.0.0.1:80 -r 10.1.0.2:80 -m -w 1"},
+		{"-A -t 10.0.0.1:80 -s wlc -p 60", "-a -t 10.0.0.1:80 -r 10.1.0.2:80 -m -w 0", "-a -t 10.0.0.1:80 -r 10.1.0.3:80 -m -w 1",
+			"-A -f 3 -6 -s rr", "-a -f 3 -6 -r [fd00::1]:0 -g -w 1"},
+		{"-A -f 3 -6 -s rr", "-A -u [fd00::9]:53 -s rr", "-a -u [fd00::9]:53 -r [fd00::1]:53 -m -w 1"},
+		{},
+	}
+	for _, lines := range states {
+		var fake Fake
+		if err := fake.Load(strings.Join(lines, "\n")); err != nil {
+			t.Fatal(err)
+		}
+		want, err := ipvs.Snapshot(t.Context(), &fake)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have, err := ipvs.Snapshot(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if errs := c.Apply(t.Context(), ipvs.Diff(have, want)); errs != nil {
+			t.Fatal(errs)
+		}
+		have, err = ipvs.Snapshot(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !maps.EqualFunc(have, want, func(a, b ipvs.Server) bool { return reflect.DeepEqual(a, b) }) {
+			t.Fatalf("have %v, want %v", have, want)
+		}
+		if again := ipvs.Diff(have, want); len(again) != 0 {
+			t.Fatalf("still to do: %v", again)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+// Package ipvstest holds an IPVS in memory and the contract that every
+// [ipvs.Client] has to meet.
+package ipvstest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/ipvs"
+)
+
+// Fake is an IPVS in memory that answers as Linux does. Its zero value is ready
+// and empty. It is safe for concurrent use, but set its fields before the first
+// call.
+//
+// Every address counts as one that the kernel would take as a destination, and
+// nothing is forwarded: see [Fake.SetConnections].
+type Fake struct {
+	// Schedulers are those that the kernel has. Nil: all thirteen of Linux 6.1
+	// and later.
+	Schedulers []string
+	// Fault, if not nil, is asked before each valid change. Its error becomes the
+	// change's ([ipvs.ChangeError]), and the change is not carried out, unless
+	// the error is vipkit.ErrReplyLost: then it is.
+	Fault func(ipvs.Change) error
+
+	mu      sync.Mutex
+	servers map[ipvs.Key]*server
+}
+
+var _ ipvs.Client = (*Fake)(nil)
+
+// server is a virtual server.
+type server struct {
+	info         ipvs.ServiceInfo
+	destinations map[ipvs.DestKey]*ipvs.DestinationInfo
+}
+
+// Schedulers returns the names of all schedulers of Linux 6.1 and later.
+func Schedulers() []string {
+	return []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "sed", "nq", "fo", "ovf"}
+}
+
+// Info implements [ipvs.Client].
+func (f *Fake) Info(ctx context.Context) (ipvs.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return ipvs.Info{}, ipvs.ReadError("ipvs info", "", err)
+	}
+	return ipvs.Info{Version: [3]uint8{1, 2, 1}, ConnTableSize: 4096}, nil
+}
+
+// Services implements [ipvs.Client].
+func (f *Fake) Services(ctx context.Context) iter.Seq2[ipvs.ServiceInfo, error] {
+	return func(yield func(ipvs.ServiceInfo, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(ipvs.ServiceInfo{}, ipvs.ReadError("ipvs list services", "", err))
+			return
+		}
+		f.mu.Lock()
+		all := make([]ipvs.ServiceInfo, 0, len(f.servers))
+		for _, s := range f.servers {
+			all = append(all, s.info)
+		}
+		f.mu.Unlock()
+		yieldShuffled(all, yield)
+	}
+}
+
+// Destinations implements [ipvs.Client].
+func (f *Fake) Destinations(ctx context.Context, of ipvs.Key) iter.Seq2[ipvs.DestinationInfo, error] {
+	return func(yield func(ipvs.DestinationInfo, error) bool) {
+		err := ctx.Err()
+		if err == nil {
+			err = of.Validate()
+		}
+		if err != nil {
+			yield(ipvs.DestinationInfo{}, ipvs.ReadError("ipvs list destinations", of.String(), err))
+			return
+		}
+		f.mu.Lock()
+		var all []ipvs.DestinationInfo
+		if s := f.servers[of]; s != nil {
+			for _, d := range s.destinations {
+				all = append(all, *d)
+			}
+		}
+		f.mu.Unlock()
+		yieldShuffled(all, yield)
+	}
+}
+
+func yieldShuffled[T any](all []T, yield func(T, error) bool) {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, v := range all {
+		if !yield(v, nil) {
+			return
+		}
+	}
+}
+
+// Apply implements [ipvs.Client].
+func (f *Fake) Apply(ctx context.Context, changes []ipvs.Change) []error {
+	var errs []error
+	for i, c := range changes {
+		if err := f.apply(ctx, c); err != nil {
+			if errs == nil {
+				errs = make([]error, len(changes))
+			}
+			errs[i] = ipvs.ChangeError(c, err)
+		}
+	}
+	return errs
+}
+
+func (f *Fake) apply(ctx context.Context, c ipvs.Change) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	var fault error
+	if f.Fault != nil { // outside the lock: it may use the fake
+		if fault = f.Fault(c); fault != nil && !errors.Is(fault, vipkit.ErrReplyLost) {
+			return fault
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if errno := f.change(c); errno != 0 && fault == nil {
+		return errno
+	}
+	return fault
+}
+
+// change answers as ip_vs_genl_set_cmd does, in its order
+// (net/netfilter/ipvs/ip_vs_ctl.c).
+func (f *Fake) change(c ipvs.Change) syscall.Errno {
+	s := f.servers[c.Service.Key]
+	if s == nil && c.Op != ipvs.AddService {
+		return syscall.ESRCH
+	}
+	switch c.Op {
+	case ipvs.AddService:
+		if s != nil {
+			return syscall.EEXIST
+		}
+		if !f.has(c.Service) {
+			return syscall.ENOENT
+		}
+		if f.servers == nil {
+			f.servers = make(map[ipvs.Key]*server)
+		}
+		f.servers[c.Service.Key] = &server{
+			info:         ipvs.ServiceInfo{Service: c.Service.Canonical()},
+			destinations: make(map[ipvs.DestKey]*ipvs.DestinationInfo),
+		}
+	case ipvs.UpdateService:
+		if !f.has(c.Service) {
+			return syscall.ENOENT
+		}
+		s.info.Service = c.Service.Canonical()
+	case ipvs.DeleteService:
+		delete(f.servers, c.Service.Key)
+	default:
+		return s.change(c.Op, c.Destination)
+	}
+	return 0
+}
+
+// change carries out an operation on a destination.
+func (s *server) change(op ipvs.Op, d ipvs.Destination) syscall.Errno {
+	have := s.destinations[d.DestKey]
+	switch {
+	case op == ipvs.AddDestination && have != nil:
+		return syscall.EEXIST
+	case op == ipvs.AddDestination:
+		s.destinations[d.DestKey] = &ipvs.DestinationInfo{Destination: d}
+	case have == nil:
+		return syscall.ENOENT
+	case op == ipvs.UpdateDestination:
+		have.Destination = d
+	case op == ipvs.DeleteDestination:
+		delete(s.destinations, d.DestKey)
+	}
+	return 0
+}
+
+// has reports whether the kernel has the scheduler and the persistence engine.
+func (f *Fake) has(s ipvs.Service) bool {
+	schedulers := f.Schedulers
+	if schedulers == nil {
+		schedulers = Schedulers()
+	}
+	return slices.Contains(schedulers, s.Scheduler) && (s.PersistenceEngine == "" || s.PersistenceEngine == "sip")
+}
+
+// SetConnections sets how many connections a destination has. It fails with
+// fs.ErrNotExist if there is none.
+func (f *Fake) SetConnections(of ipvs.Key, key ipvs.DestKey, active, inactive, persistent uint32) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.servers[of]
+	errno := syscall.ESRCH
+	if s != nil {
+		errno = syscall.ENOENT
+		if d := s.destinations[key]; d != nil {
+			d.Active, d.Inactive, d.Persistent = active, inactive, persistent
+			return nil
+		}
+	}
+	c := ipvs.Change{Op: ipvs.UpdateDestination}
+	c.Service.Key, c.Destination.DestKey = of, key
+	return ipvs.ChangeError(c, errno)
+}
+
+// Dump returns everything as ipvsadm -Sn prints it, sorted: see
+// [ipvs.WriteSave].
+func (f *Fake) Dump() string {
+	f.mu.Lock()
+	copied := &Fake{servers: maps.Clone(f.servers)} // values change only under the lock
+	var b bytes.Buffer
+	err := ipvs.WriteSave(context.Background(), &b, copied)
+	f.mu.Unlock()
+	if err != nil {
+		panic(err) // a Fake's reads fail only with their context
+	}
+	return b.String()
+}
+
+// Load replaces everything with what text says, in the syntax of [Fake.Dump].
+// Blank lines and those that start with # are skipped. It changes nothing if
+// any line is wrong or refused, and reports all that are.
+func (f *Fake) Load(text string) error {
+	fresh := &Fake{Schedulers: f.Schedulers}
+	var errs []error
+	n := 0
+	for line := range strings.Lines(text) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		var c ipvs.Change
+		err := c.UnmarshalText([]byte(line))
+		if err == nil {
+			if refused := fresh.Apply(context.Background(), []ipvs.Change{c}); refused != nil {
+				err = refused[0]
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.servers = fresh.servers
+	return nil
+}
