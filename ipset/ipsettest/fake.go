@@ -20,9 +20,10 @@ import (
 
 // Fake is IP sets in memory. It refuses what the kernel refuses with the same
 // kinds of error; entries expire by package time's clock; what it yields is in
-// no order. It is stricter in one thing: an entry whose [ipset.Change] names
+// no order. It is stricter in two things. An entry whose [ipset.Change] names
 // another type or family than its set has is fs.ErrInvalid, where the kernel
-// takes the parts that it knows.
+// takes the parts that it knows. A set never holds more than its MaxElem, where
+// the kernel does not count an entry that takes a deleted one's slot in the hash.
 //
 // Its zero value is empty and ready. It is safe for concurrent use; its fields
 // are set before that.
