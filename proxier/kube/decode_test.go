@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -80,6 +81,27 @@ func TestDecodeErrors(t *testing.T) {
 	}, *fault)
 	require.EqualError(t, fault.Err, "5 is no string")
 	require.EqualError(t, fault, "document 1 (Node a): spec.podCIDR: 5 is no string")
+}
+
+// TestDecodeHostile: input that wants to be large, deep or several lines of a
+// log is refused in short time and in one line.
+func TestDecodeHostile(t *testing.T) {
+	bomb := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := 1; i < 12; i++ {
+		last := fmt.Sprintf("*a%d", i-1)
+		bomb += fmt.Sprintf("a%d: &a%d [%s%s]\n", i, i, strings.Repeat(last+", ", 9), last)
+	}
+	for _, c := range []struct{ input, want string }{
+		{bomb, "document 1: yaml: document contains excessive aliasing"},
+		{"a: " + strings.Repeat("[", 100_000), "document 1: yaml: exceeded max depth of 10000"},
+		{`{"a": ` + strings.Repeat("[", 100_000), "document 1: yaml: exceeded max depth of 10000"},
+		{"? {a: 1}\n: 2\n", `document 1: yaml: invalid map key: map[interface {}]interface {}{"a":1}`},
+		{"{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"a\\nb\", \"labels\": {\"c\\u001b\": [\n1]}}}",
+			`document 1 ("Service a\nb"): "metadata.labels.c\x1b": [1] is no string`},
+	} {
+		_, err := kube.Decode(strings.NewReader(c.input))
+		require.EqualError(t, err, c.want)
+	}
 }
 
 func TestNode(t *testing.T) {

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -48,16 +49,15 @@ func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpoin
 			f.add(field("endpoints", i, "addresses"), "empty")
 			continue
 		}
-		path := field("endpoints", i, "addresses[0]")
 		addr, err := parseAddr(e.Addresses[0])
-		switch {
-		case err != nil:
-			f.wrap(path, err)
-		case vipkit.FamilyOf(addr) != family:
-			f.add(path, "%v is %v in a slice of addressType %v", addr, vipkit.FamilyOf(addr), family)
-		default:
-			read.endpoints = append(read.endpoints, readEndpoint(e, addr, node))
+		if have := vipkit.FamilyOf(addr); err == nil && have != family {
+			err = fmt.Errorf("%v is %v in a slice of addressType %v", addr, have, family)
 		}
+		if err != nil {
+			f.wrap(field("endpoints", i, "addresses[0]"), err)
+			continue
+		}
+		read.endpoints = append(read.endpoints, readEndpoint(e, addr, node))
 	}
 	return read
 }
@@ -98,39 +98,41 @@ func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node) candidate 
 
 // endpoints returns who answers for a port of a Service, by address and port.
 func endpoints(from []endpointSlice, of families, p servicePort, node Node) []proxier.Endpoint {
-	best := make(map[netip.AddrPort]candidate)
+	var found []candidate
 	for _, s := range from {
 		for _, sp := range s.ports {
 			if sp.name != p.name || sp.protocol != p.protocol {
 				continue
 			}
 			for _, c := range s.endpoints {
-				c.Port = sp.port
-				at := netip.AddrPortFrom(c.Addr, c.Port)
-				if have, ok := best[at]; of.has(c.Addr) && (!ok || c.rank() > have.rank()) {
-					best[at] = c
+				if of.has(c.Addr) {
+					c.Port = sp.port
+					found = append(found, c)
 				}
 			}
 		}
 	}
-	var ipv4, ipv6 []candidate
-	for _, c := range best {
-		if c.Addr.Is4() {
-			ipv4 = append(ipv4, c)
-		} else {
-			ipv6 = append(ipv6, c)
-		}
-	}
-	applyHints(ipv4, node)
-	applyHints(ipv6, node)
-	var all []proxier.Endpoint
-	for _, c := range append(ipv4, ipv6...) {
-		all = append(all, c.Endpoint)
-	}
-	slices.SortFunc(all, func(a, b proxier.Endpoint) int {
-		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port))
+	// IPv4 sorts before IPv6, and what slices say of one endpoint best first.
+	slices.SortStableFunc(found, func(a, b candidate) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), cmp.Compare(a.Port, b.Port), cmp.Compare(b.rank(), a.rank()))
 	})
-	return all
+	found = slices.CompactFunc(found, func(a, b candidate) bool {
+		return a.Addr == b.Addr && a.Port == b.Port
+	})
+	ipv6 := slices.IndexFunc(found, func(c candidate) bool { return c.Addr.Is6() })
+	if ipv6 < 0 {
+		ipv6 = len(found)
+	}
+	applyHints(found[:ipv6], node)
+	applyHints(found[ipv6:], node)
+	if len(found) == 0 {
+		return nil
+	}
+	endpoints := make([]proxier.Endpoint, len(found))
+	for i, c := range found {
+		endpoints[i] = c.Endpoint
+	}
+	return endpoints
 }
 
 // rank orders what slices say of the same endpoint: ready before serving and

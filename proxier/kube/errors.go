@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // ErrEmpty means that the input of [Decode] held no object and no list.
@@ -43,7 +44,7 @@ func (e *ObjectError) Error() string {
 		b.WriteString(at.String() + " (" + object + ")")
 	}
 	if e.Field != "" {
-		b.WriteString(": " + e.Field)
+		b.WriteString(": " + printable(e.Field))
 	}
 	return b.String() + ": " + e.Err.Error()
 }
@@ -70,7 +71,15 @@ func (r ref) String() string {
 	if r.namespace != "" {
 		s = r.namespace + "/" + cmp.Or(s, "?")
 	}
-	return strings.TrimSpace(r.kind + " " + s)
+	return printable(strings.TrimSpace(r.kind + " " + s))
+}
+
+// printable returns s, quoted if it could break the line that it is written in.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
 }
 
 // objectFaults collects the faults of one object.

@@ -3,7 +3,6 @@ package kube_test
 import (
 	"bytes"
 	"cmp"
-	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -18,9 +17,6 @@ import (
 // FuzzDecode: no input makes Decode or what follows it panic, and whatever
 // services come of it are such as a proxier takes.
 func FuzzDecode(f *testing.F) {
-	dump, err := os.ReadFile("testdata/cluster-small.yaml")
-	require.NoError(f, err)
-	f.Add(dump)
 	files, err := filepath.Glob("testdata/*/*.txtar")
 	require.NoError(f, err)
 	for _, file := range files {

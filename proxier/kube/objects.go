@@ -142,8 +142,10 @@ func podCIDRs(n *corev1.Node, f *objectFaults) []netip.Prefix {
 // unique returns s without elements that came before, in its order.
 func unique[T comparable](s []T) []T {
 	var out []T
+	seen := make(map[T]bool, len(s))
 	for _, v := range s {
-		if !slices.Contains(out, v) {
+		if !seen[v] {
+			seen[v] = true
 			out = append(out, v)
 		}
 	}

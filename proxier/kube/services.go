@@ -84,12 +84,13 @@ func (s serviceSpec) service(p servicePort, from []endpointSlice, node Node) pro
 // because source ranges hold for the former.
 func (s serviceSpec) frontends(p servicePort) []proxier.Frontend {
 	var frontends []proxier.Frontend
+	taken := make(map[netip.AddrPort]bool)
+	families := s.families()
 	add := func(kind proxier.FrontendKind, addrs []netip.Addr, port uint16) {
 		for _, a := range addrs {
-			taken := slices.ContainsFunc(frontends, func(f proxier.Frontend) bool {
-				return f.Addr == a && f.Port == port
-			})
-			if !taken && s.families().has(a) {
+			at := netip.AddrPortFrom(a, port)
+			if families.has(a) && !taken[at] {
+				taken[at] = true
 				frontends = append(frontends, proxier.Frontend{Kind: kind, Addr: a, Port: port})
 			}
 		}

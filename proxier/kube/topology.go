@@ -16,11 +16,11 @@ import (
 // for zones (forZones). Endpoints that are not ready have no say and are never
 // marked: they are used when there is no ready one anywhere.
 func applyHints(endpoints []candidate, node Node) {
-	dimensions := []func(*discoveryv1.EndpointHints) (some, here bool){
-		func(h *discoveryv1.EndpointHints) (bool, bool) {
+	dimensions := []func(discoveryv1.EndpointHints) (some, here bool){
+		func(h discoveryv1.EndpointHints) (bool, bool) {
 			return len(h.ForNodes) > 0, node.Name != "" && slices.Contains(h.ForNodes, discoveryv1.ForNode{Name: node.Name})
 		},
-		func(h *discoveryv1.EndpointHints) (bool, bool) {
+		func(h discoveryv1.EndpointHints) (bool, bool) {
 			return len(h.ForZones) > 0, node.Zone != "" && slices.Contains(h.ForZones, discoveryv1.ForZone{Name: node.Zone})
 		},
 	}
@@ -45,9 +45,6 @@ func applyHints(endpoints []candidate, node Node) {
 }
 
 // topologyHints returns the endpoint's hints, none if it has none.
-func (c candidate) topologyHints() *discoveryv1.EndpointHints {
-	if c.hints == nil {
-		return &discoveryv1.EndpointHints{}
-	}
-	return c.hints
+func (c candidate) topologyHints() discoveryv1.EndpointHints {
+	return deref(c.hints, discoveryv1.EndpointHints{})
 }

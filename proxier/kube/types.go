@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"bytes"
 	stdjson "encoding/json"
 	"fmt"
 	"maps"
@@ -71,8 +72,9 @@ func wrongTypes(raw stdjson.RawMessage, t reflect.Type, path string, faults []ty
 			faults = wrongTypes(e, t.Elem(), field(path, i), faults)
 		}
 		return faults
+	default:
+		return wrongLeaf(raw, t, path, faults)
 	}
-	return wrongLeaf(raw, t, path, faults)
 }
 
 // wrongMembers is wrongTypes for the fields of a struct, in their order.
@@ -93,7 +95,7 @@ func wrongLeaf(raw stdjson.RawMessage, t reflect.Type, path string, faults []typ
 	if json.Unmarshal(raw, reflect.New(t).Interface()) == nil {
 		return faults
 	}
-	kind := t.Name()
+	var kind string
 	switch t.Kind() {
 	case reflect.Bool:
 		kind = "boolean"
@@ -101,13 +103,17 @@ func wrongLeaf(raw stdjson.RawMessage, t reflect.Type, path string, faults []typ
 		kind = "string"
 	case reflect.Int32, reflect.Int64:
 		kind = fmt.Sprintf("integer of %d bits", t.Bits())
+	default:
+		kind = t.Name() // Time, IntOrString, Quantity
 	}
 	return append(faults, wrong(raw, kind, path))
 }
 
 // wrong returns the fault of one value, of which it shows the beginning.
 func wrong(raw stdjson.RawMessage, kind, path string) typeFault {
-	shown := []rune(string(raw))
+	line := new(bytes.Buffer)
+	_ = stdjson.Compact(line, raw) // raw was parsed already
+	shown := []rune(line.String())
 	if len(shown) > 40 {
 		shown = append(shown[:40], '…')
 	}
