@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	maxWeight  = 65535
-	maxTimeout = 31 * 24 * time.Hour // ipvsadm's
-	maxName    = 15                  // IP_VS_SCHEDNAME_MAXLEN, IP_VS_PENAME_MAXLEN, without the terminator
+	maxWeight = 65535
+
+	maxThreshold = 1<<31 - 1           // ipvsadm's
+	maxTimeout   = 31 * 24 * time.Hour // ipvsadm's
+	maxName      = 15                  // IP_VS_SCHEDNAME_MAXLEN, IP_VS_PENAME_MAXLEN, without the terminator
 )
 
 // OddMask is the PersistenceBits of a virtual server, not made by vipkit, whose
@@ -184,6 +186,9 @@ func (d *Destination) checkIn(f *faults, of *Key) {
 	}
 	if d.Weight > maxWeight {
 		f.add("weight %d: want 0 to %d", d.Weight, maxWeight)
+	}
+	if d.Upper > maxThreshold {
+		f.add("upper threshold %d: want 0 to %d", d.Upper, maxThreshold)
 	}
 	if d.Lower > d.Upper {
 		f.add("lower threshold %d: above the upper one, %d", d.Lower, d.Upper)

@@ -255,7 +255,7 @@ func testDestinationKinds(t *testing.T, c ipvs.Client) {
 		add("-g -w 3", own.Next(), k.Port)
 		add("-m -w 3", own.Next().Next(), k.Port)
 		add("-m -w 3", own.Next().Next(), 8080)
-		add("-m -w 3 -x 4294967295 -y 4294967295", own.Next().Next(), 8081)
+		add("-m -w 3 -x 2147483647 -y 2147483647", own.Next().Next(), 8081)
 		add("-m -w 3 -x 1", own.Next().Next(), 0) // keeps the port
 		if k.Port == 0 {
 			destinations = slices.DeleteFunc(destinations, func(l string) bool {

@@ -3,10 +3,17 @@
 package ipvstest_test
 
 import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
 
+	moby "github.com/moby/ipvs"
 	"github.com/stretchr/testify/require"
 
+	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/testenv"
 	"github.com/vipkit/vipkit/ipvs"
 	"github.com/vipkit/vipkit/ipvs/ipvstest"
@@ -31,4 +38,164 @@ func TestKernelClient(t *testing.T) {
 		c, _ := openIn(t)
 		return c
 	})
+}
+
+// TestKernelDifferential compares the fake with the kernel, with a seed of its
+// own each time.
+func TestKernelDifferential(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS)
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("VIPKIT_SEED"); s != "" {
+		var err error
+		seed, err = strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+	}
+	const steps = 12_000
+	c, _ := openIn(t)
+	minimum, err := differential(t.Context(), c, seed, steps)
+	if err != nil {
+		t.Fatalf("VIPKIT_SEED=%d: after\n%v\n%v", seed, minimum, err)
+	}
+	t.Logf("%d steps, no difference (VIPKIT_SEED=%d)", steps, seed)
+}
+
+// everything is what the tools of others know too: no thresholds, which ipvsadm
+// -S leaves out, and in the order that both they and vipkit have.
+const everything = `-A -t 10.0.0.1:80 -s rr
+-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 1
+-a -t 10.0.0.1:80 -r 10.1.0.2:80 -i -w 65535 --tun-type ipip
+-a -t 10.0.0.1:80 -r 10.1.0.3:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-nocsum
+-a -t 10.0.0.1:80 -r 10.1.0.4:80 -i -w 1 --tun-type gue --tun-port 6080 --tun-remcsum
+-a -t 10.0.0.1:80 -r 10.1.0.5:80 -i -w 1 --tun-type gre --tun-csum
+-a -t 10.0.0.1:80 -r 10.1.0.9:80 -g -w 0
+-A -t 10.0.0.1:443 -s wlc
+-A -t 10.0.0.2:80 -s rr -b flag-1,flag-2,flag-3
+-A -t 10.0.0.4:0 -s rr -p 60
+-a -t 10.0.0.4:0 -r 10.9.9.9:0 -m -w 1
+-A -u 10.0.0.3:5060 -s mh -p 60 -M 255.255.0.0 --pe sip -o -b mh-fallback,mh-port
+-A --sctp-service 10.0.0.1:5060 -s mh -b mh-port
+-a --sctp-service 10.0.0.1:5060 -r 10.9.9.9:99 -m -w 3
+-A -t [fd00::1]:80 -s rr
+-a -t [fd00::1]:80 -r [fd00:1111:2222:3333:4444:5555:6666:777]:6553 -m -w 1
+-a -t [fd00::1]:80 -r [fd00:1111:2222:3333:4444:5555:6666:7777]:65535 -m -w 1
+-A -u [fd00::1]:53 -s sh -p 300 -M 64 -b sh-fallback,sh-port
+-a -u [fd00::1]:53 -r [fd00:1:2:3:4:5:6:7]:53 -m -w 3
+-A -f 17 -s wrr -p 10800 -M 255.255.255.0
+-a -f 17 -r 10.9.9.9:0 -g -w 1
+-a -f 17 -r 10.9.9.10:8080 -m -w 1
+-A -f 18 -s rr -o
+-A -f 18 -6 -s wlc -p 10 --pe sip
+-a -f 18 -6 -r [fd00::9:0]:0 -m -w 1
+`
+
+// parseAll reads lines for ipvsadm -R.
+func parseAll(t testing.TB, text string) (changes []ipvs.Change) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var c ipvs.Change
+		require.NoError(t, c.UnmarshalText([]byte(line)))
+		changes = append(changes, c)
+	}
+	return changes
+}
+
+// TestKernelIpvsadm shows that ipvsadm prints what we wrote as we do, that it
+// takes what we print, and that we read what it wrote.
+func TestKernelIpvsadm(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS, "ipvsadm")
+	c, ns := openIn(t)
+	require.Nil(t, c.Apply(t.Context(), parseAll(t, everything)))
+	require.Equal(t, everything, ns.Run(t, "ipvsadm", "-Sn"))
+	ours, err := save(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, everything, ours)
+	var table strings.Builder
+	require.NoError(t, ipvs.WriteTable(t.Context(), &table, c))
+	require.Equal(t, ns.Run(t, "ipvsadm", "-Ln"), table.String())
+
+	require.NoError(t, clearAll(t.Context(), c))
+	file := filepath.Join(t.TempDir(), "save")
+	require.NoError(t, os.WriteFile(file, []byte(ours), 0o600))
+	ns.Run(t, "sh", "-c", "ipvsadm -R <"+file)
+	theirs, err := save(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, everything, theirs)
+
+	var fake ipvstest.Fake
+	require.NoError(t, fake.Load(everything))
+	require.Equal(t, everything, fake.Dump())
+
+	// A mask that is no prefix can be read, compared and deleted.
+	require.NoError(t, clearAll(t.Context(), c))
+	ns.Run(t, "ipvsadm", "-A", "-t", "10.0.0.9:80", "-s", "rr", "-p", "60", "-M", "255.0.255.0")
+	for s, err := range c.Services(t.Context()) {
+		require.NoError(t, err)
+		require.EqualValues(t, ipvs.OddMask, s.PersistenceBits)
+		require.Error(t, s.Validate())
+	}
+	require.NoError(t, clearAll(t.Context(), c))
+	require.Empty(t, ns.Run(t, "ipvsadm", "-Sn"))
+}
+
+// TestKernelMoby writes with one library and reads with the other, as far as
+// moby/ipvs can be right (weights of 16 bits, IPv4 netmasks byte-swapped, no
+// tunnels, no persistence engine).
+func TestKernelMoby(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS)
+	c, ns := openIn(t)
+	const text = `-A -t 10.0.0.1:80 -s rr
+-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 10 -y 5
+-a -t 10.0.0.1:80 -r 10.1.0.9:80 -g -w 0
+-A -u 10.0.0.1:53 -s sh -p 60
+-A -t [fd00::1]:443 -s wlc
+-a -t [fd00::1]:443 -r [fd00:1::1]:6443 -m -w 1
+-A -f 17 -s wrr
+`
+	require.Nil(t, c.Apply(t.Context(), parseAll(t, text)))
+	var handle *moby.Handle
+	require.NoError(t, ns.Do(func() (err error) {
+		handle, err = moby.New("")
+		return err
+	}))
+	defer handle.Close()
+	services, err := handle.GetServices()
+	require.NoError(t, err)
+	require.Len(t, services, 4)
+	destinations := make(map[*moby.Service][]*moby.Destination)
+	for _, s := range services {
+		destinations[s], err = handle.GetDestinations(s)
+		require.NoError(t, err)
+		switch {
+		case s.FWMark != 0:
+			require.EqualValues(t, 17, s.FWMark)
+			require.Equal(t, "wrr", s.SchedName)
+		case s.Port == 80:
+			require.Equal(t, "10.0.0.1", s.Address.String())
+			require.EqualValues(t, vipkit.TCP, s.Protocol)
+			require.Len(t, destinations[s], 2)
+		case s.Port == 53:
+			require.EqualValues(t, 60, s.Timeout)
+			require.EqualValues(t, 1, s.Flags&1)
+		case s.Port == 443:
+			require.Equal(t, "fd00::1", s.Address.String())
+			require.Equal(t, "fd00:1::1", destinations[s][0].Address.String())
+			require.EqualValues(t, 6443, destinations[s][0].Port)
+		}
+		for _, d := range destinations[s] {
+			if d.Port == 8080 {
+				require.Equal(t, []any{7, uint32(10), uint32(5), uint32(0)}, []any{d.Weight, d.UpperThreshold, d.LowerThreshold, d.ConnectionFlags})
+			}
+		}
+	}
+
+	require.NoError(t, clearAll(t.Context(), c))
+	for _, s := range services {
+		require.NoError(t, handle.NewService(s))
+		for _, d := range destinations[s] {
+			require.NoError(t, handle.NewDestination(s, d))
+		}
+	}
+	got, err := save(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, text, got)
 }
