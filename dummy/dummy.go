@@ -32,8 +32,8 @@ const (
 	// ByAddress binds an address with full prefix length (RTM_NEWADDR). The
 	// cost of one grows with the number on the link.
 	ByAddress Means = iota
-	// ByRoute adds a route of type local in table local (RTM_NEWROUTE). Its
-	// cost does not grow.
+	// ByRoute adds a route of type local and protocol static in table local
+	// (RTM_NEWROUTE). Its cost does not grow.
 	ByRoute
 )
 
@@ -52,8 +52,12 @@ type Op uint8
 
 // Operations of a Change.
 const (
-	AddAddress    Op = iota + 1 // fs.ErrExist if the link holds it by that means already
-	DeleteAddress               // fs.ErrNotExist
+	// AddAddress fails with fs.ErrExist if the link holds the address by that
+	// means already. For ByRoute it does too if another link has such a route
+	// or, for IPv4, if any link has the address.
+	AddAddress Op = iota + 1
+	// DeleteAddress fails with fs.ErrNotExist.
+	DeleteAddress
 )
 
 // Change is one write. It is comparable.
@@ -66,12 +70,15 @@ type Change struct {
 // them, or something that answers alike. All methods are safe for concurrent
 // use. A context that is done before the call leaves everything unchanged.
 type Client interface {
-	// Link returns the named link. It fails with fs.ErrNotExist.
+	// Link returns the named link. It fails with fs.ErrNotExist, and with
+	// fs.ErrInvalid for a name that no link can have; so do all other methods.
 	Link(ctx context.Context, name string) (Link, error)
 
-	// CreateLink creates a dummy link. It fails with fs.ErrExist if a link
-	// of that name is there, of whatever kind, and with
-	// errors.ErrUnsupported where the module dummy is missing.
+	// CreateLink creates a dummy link, which generates no link-local address.
+	// It fails with fs.ErrExist if a link of that name is there, of whatever
+	// kind, with fs.ErrInvalid for what [Link.Validate] refuses, with
+	// fs.ErrPermission, and with errors.ErrUnsupported where the module
+	// dummy is missing.
 	CreateLink(ctx context.Context, l Link) error
 
 	// DeleteLink deletes the named link with all its addresses. It fails
@@ -79,15 +86,17 @@ type Client interface {
 	DeleteLink(ctx context.Context, name string) error
 
 	// Addresses yields what the named link holds by either means, in no
-	// order; the kernel's own link-local addresses are left out. It fails
-	// with fs.ErrNotExist if there is no such link.
+	// order: addresses of full prefix length, and routes of protocol static;
+	// what no virtual address can be is left out. It fails with
+	// fs.ErrNotExist if there is no such link.
 	Addresses(ctx context.Context, link string) iter.Seq2[Address, error]
 
 	// Apply carries out changes on the named link in order. One that fails
 	// does not stop those after it. It returns nil if all succeeded, and
 	// otherwise one error a change at the same index, nil where it
 	// succeeded; each is a *vipkit.OpError of kind fs.ErrExist,
-	// fs.ErrNotExist (the link's absence too), fs.ErrInvalid,
-	// fs.ErrPermission, vipkit.ErrReplyLost, or the context's.
+	// fs.ErrNotExist (the link's absence too), fs.ErrInvalid (an IPv6 route on
+	// a link that is down too), fs.ErrPermission, errors.ErrUnsupported (IPv6
+	// where it is disabled), vipkit.ErrReplyLost, or the context's.
 	Apply(ctx context.Context, link string, changes []Change) []error
 }

@@ -1,0 +1,43 @@
+// Package dummy holds virtual addresses on a dummy link: a [Client] makes the
+// link, and puts addresses on it and takes them off, many at a time.
+//
+// A packet for such an address is for this host, whichever link it came by; that
+// is all that IPVS needs. There are two [Means]: as an address (what people
+// look for in ip addr) or as a route of type local, which the kernel
+// makes for each address anyhow. A route costs the same however many there are;
+// an address costs more the more there are on the link.
+//
+// # Identity
+//
+// A link is its name. An address is its [Address]: the same IP address held by
+// both means counts as two. Addresses have the full prefix length and routes are
+// those to one address with protocol static: everything else on the link
+// belongs to somebody else and is neither listed nor touched, nor are the
+// kernel's own link-local addresses. A link that this package makes has none
+// of those, because it does not generate them (addrgenmode none).
+//
+// # What the kernel takes
+//
+// IPv4's table local has one route to an address, whatever link or protocol it
+// is of: ByRoute fails with fs.ErrExist if any link of the host holds the
+// address by either means. IPv6 tells ours from the kernel's own: it fails only
+// if another of ours is there, on whatever link. ByAddress takes an address
+// that another link holds. IPv6 routes want the link to be up.
+//
+// # Errors
+//
+// Each error is a *vipkit.OpError whose Object is the command of ip(8) that would
+// have done the same. A kernel without dummy links (module dummy, CONFIG_DUMMY) is
+// errors.ErrUnsupported, as is IPv6 where it is disabled.
+//
+// # Kernel versions
+//
+// Tried on 6.1 and 6.12. Reading one link's addresses and no others wants 4.20
+// (NETLINK_GET_STRICT_CHK); before that the kernel sends those of all links, and
+// what is not the link's is dropped here.
+//
+// # Testing
+//
+// Package dummytest has a Fake and TestClient, the contract that it and Conn
+// pass.
+package dummy

@@ -1,0 +1,324 @@
+// Package dummytest has a fake of package dummy, and the contract that the fake
+// and the real thing must both pass.
+package dummytest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/dummy"
+)
+
+// Call is one use of a Fake, as its hooks see it.
+type Call struct {
+	// Op is "link", "create link", "delete link", "list" or "apply".
+	Op   string
+	Link string
+	// Changes are those of Apply, a copy.
+	Changes []dummy.Change
+}
+
+// Fake is a host's links and their addresses in memory. It refuses what the
+// kernel refuses. The zero value is a host with the link lo. It is safe for
+// concurrent use; its fields are set before the first call.
+type Fake struct {
+	// Before is called before anything is done: an error from it is returned
+	// (by Apply for every change) and nothing happens. After is called when
+	// all is done, and an error from it is returned although it is: the
+	// reply is lost. They are called with the Fake unlocked. Nil: nothing.
+	Before, After func(Call) error
+
+	mu    sync.Mutex
+	links map[string]*link
+}
+
+// link is a link and what it holds.
+type link struct {
+	dummy.Link
+	addrs map[dummy.Address]bool
+}
+
+var _ dummy.Client = (*Fake)(nil)
+
+// Link implements [dummy.Client].
+func (f *Fake) Link(ctx context.Context, name string) (found dummy.Link, err error) {
+	err = f.call(ctx, Call{Op: "link", Link: name}, func() error {
+		l, err := f.find("dummy link", name)
+		if err != nil {
+			return err
+		}
+		found = l.Link
+		return nil
+	})
+	return found, err
+}
+
+// CreateLink implements [dummy.Client].
+func (f *Fake) CreateLink(ctx context.Context, l dummy.Link) error {
+	return f.call(ctx, Call{Op: "create link", Link: l.Name}, func() error {
+		if err := l.Validate(); err != nil {
+			return &vipkit.OpError{Op: "dummy create link", Object: l.String(), Kind: fs.ErrInvalid, Err: err}
+		}
+		if _, ok := f.all()[l.Name]; ok {
+			return &vipkit.OpError{Op: "dummy create link", Object: l.String(), Kind: fs.ErrExist}
+		}
+		l.Kind = dummy.Kind
+		if l.MTU == 0 {
+			l.MTU = 1500
+		}
+		f.links[l.Name] = &link{Link: l, addrs: map[dummy.Address]bool{}}
+		return nil
+	})
+}
+
+// DeleteLink implements [dummy.Client].
+func (f *Fake) DeleteLink(ctx context.Context, name string) error {
+	return f.call(ctx, Call{Op: "delete link", Link: name}, func() error {
+		l, err := f.find("dummy delete link", name)
+		if err != nil {
+			return err
+		}
+		if l.Kind != dummy.Kind {
+			return &vipkit.OpError{Op: "dummy delete link", Object: "ip link del " + name, Kind: fs.ErrInvalid, Detail: "a link of kind " + l.Kind}
+		}
+		delete(f.links, name)
+		return nil
+	})
+}
+
+// Addresses implements [dummy.Client]. It yields in an order that differs from
+// call to call.
+func (f *Fake) Addresses(ctx context.Context, name string) iter.Seq2[dummy.Address, error] {
+	return func(yield func(dummy.Address, error) bool) {
+		var addrs []dummy.Address
+		err := f.call(ctx, Call{Op: "list", Link: name}, func() error {
+			l, err := f.find("dummy list", name)
+			if err != nil {
+				return err
+			}
+			addrs = slices.Collect(maps.Keys(l.addrs))
+			return nil
+		})
+		if err != nil {
+			yield(dummy.Address{}, err)
+			return
+		}
+		for _, a := range addrs {
+			if err := ctx.Err(); err != nil {
+				yield(dummy.Address{}, err)
+				return
+			}
+			if !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Apply implements [dummy.Client].
+func (f *Fake) Apply(ctx context.Context, name string, changes []dummy.Change) []error {
+	if len(changes) == 0 {
+		return nil
+	}
+	var errs []error
+	fail := func(i int, e *vipkit.OpError) {
+		if errs == nil {
+			errs = make([]error, len(changes))
+		}
+		e.Op, e.Object = "dummy apply", changes[i].String(name)
+		errs[i] = e
+	}
+	err := f.call(ctx, Call{Op: "apply", Link: name, Changes: slices.Clone(changes)}, func() error {
+		l, missing := f.find("dummy apply", name)
+		for i, c := range changes {
+			if err := c.Validate(); err != nil {
+				fail(i, &vipkit.OpError{Kind: fs.ErrInvalid, Err: err})
+			} else if missing != nil {
+				fail(i, &vipkit.OpError{Kind: missing.Kind, Err: missing.Err})
+			} else if kind := f.change(l, c); kind != nil {
+				fail(i, &vipkit.OpError{Kind: kind})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for i := range changes {
+			if errs == nil || errs[i] == nil {
+				fail(i, &vipkit.OpError{Err: err})
+			}
+		}
+	}
+	return errs
+}
+
+// change carries out one change and returns the kind of its refusal.
+func (f *Fake) change(l *link, c dummy.Change) error {
+	a := c.Address
+	switch {
+	case c.Op == dummy.DeleteAddress && !l.addrs[a]:
+		return fs.ErrNotExist
+	case c.Op == dummy.DeleteAddress:
+		delete(l.addrs, a)
+		return nil
+	case l.addrs[a]:
+		return fs.ErrExist
+	case a.Means == dummy.ByRoute && a.Addr.Is6() && !l.Up:
+		return fs.ErrInvalid
+	case a.Means == dummy.ByRoute && f.routed(a):
+		return fs.ErrExist
+	}
+	l.addrs[a] = true
+	return nil
+}
+
+// routed reports whether table local has no room for a route of ours: IPv4 keeps
+// one to an address, the kernel's own for an address of any link included; IPv6
+// one of ours.
+func (f *Fake) routed(a dummy.Address) bool {
+	for _, l := range f.links {
+		if l.addrs[a] || a.Addr.Is4() && l.Up && l.addrs[dummy.Address{Addr: a.Addr}] {
+			return true
+		}
+	}
+	return false
+}
+
+// call does one operation with the hooks around it.
+func (f *Fake) call(ctx context.Context, c Call, do func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if f.Before != nil {
+		if err := f.Before(c); err != nil {
+			return err
+		}
+	}
+	if err := f.locked(do); err != nil {
+		return err
+	}
+	if f.After != nil {
+		return f.After(c)
+	}
+	return nil
+}
+
+func (f *Fake) locked(do func() error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return do()
+}
+
+// all returns the links, of which every host has lo.
+func (f *Fake) all() map[string]*link {
+	if f.links == nil {
+		f.links = map[string]*link{"lo": {Link: dummy.Link{Name: "lo", Up: true, MTU: 65536}, addrs: map[dummy.Address]bool{}}}
+	}
+	return f.links
+}
+
+// find returns a link, or an error that is not nil.
+func (f *Fake) find(op, name string) (*link, *vipkit.OpError) {
+	object := "ip link show " + name
+	if err := dummy.CheckName(name); err != nil {
+		return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrInvalid, Err: err}
+	}
+	if l := f.all()[name]; l != nil {
+		return l, nil
+	}
+	return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrNotExist}
+}
+
+// Dump returns all dummy links and what any link holds, sorted, as commands that
+// ip -batch would take to make them.
+func (f *Fake) Dump() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(f.all())) {
+		l := f.links[name]
+		if l.Kind == dummy.Kind {
+			b.WriteString(strings.TrimPrefix(l.String(), "ip ") + "\n")
+		}
+		for _, c := range dummy.Diff(nil, slices.Collect(maps.Keys(l.addrs))) {
+			b.WriteString(strings.TrimPrefix(c.String(name), "ip ") + "\n")
+		}
+	}
+	return b.String()
+}
+
+// Load replaces everything by what Dump returned.
+func (f *Fake) Load(text string) error {
+	var loaded Fake
+	ctx := context.Background()
+	lines := bufio.NewScanner(strings.NewReader(text))
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 {
+			continue
+		}
+		if l, ok := parseLink(words); ok {
+			if err := loaded.CreateLink(ctx, l); err != nil {
+				return err
+			}
+			continue
+		}
+		c, name, ok := parseChange(words)
+		if !ok {
+			return fmt.Errorf("ip -batch: cannot read %q", lines.Text())
+		}
+		if errs := loaded.Apply(ctx, name, []dummy.Change{c}); errs != nil {
+			return errs[0]
+		}
+	}
+	loaded.all()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.links = loaded.links
+	return lines.Err()
+}
+
+// parseLink reads "link add NAME [mtu N] [up] type dummy".
+func parseLink(words []string) (l dummy.Link, ok bool) {
+	if len(words) < 5 || words[0] != "link" || words[1] != "add" {
+		return l, false
+	}
+	l.Name, words = words[2], words[3:]
+	if words[0] == "mtu" {
+		n, err := strconv.Atoi(words[1])
+		if err != nil || len(words) < 4 {
+			return l, false
+		}
+		l.MTU, words = n, words[2:]
+	}
+	if words[0] == "up" {
+		l.Up, words = true, words[1:]
+	}
+	return l, slices.Equal(words, []string{"type", dummy.Kind})
+}
+
+// parseChange reads an addition as dummy.Change writes it.
+func parseChange(words []string) (c dummy.Change, name string, ok bool) {
+	if len(words) < 5 || words[1] != "add" {
+		return c, "", false
+	}
+	text := "inet " + words[2]
+	name = words[4]
+	if strings.Contains(words[2], ":") {
+		text = "inet6 " + words[2]
+	}
+	if words[0] == "route" && len(words) > 5 {
+		text, name = words[2]+" "+words[3], words[5]
+	}
+	c.Op = dummy.AddAddress
+	err := c.Address.UnmarshalText([]byte(text))
+	return c, name, err == nil && c.String(name) == "ip "+strings.Join(words, " ")
+}
