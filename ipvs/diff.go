@@ -32,31 +32,46 @@ func (k DestKey) Compare(other DestKey) int {
 // what belongs to others.
 func Diff(have, want map[Key]Server) []Change {
 	var changes, deletions []Change
-	for _, k := range sortedKeys(want) {
-		w := want[k]
-		h, ok := have[k]
+	for _, k := range differing(have, want) {
+		h, isThere := have[k]
+		w, isWanted := want[k]
+		service := w.Service.Canonical()
 		switch {
-		case !ok:
-			changes = append(changes, Change{Op: AddService, Service: w.Service.Canonical()})
-		case h.Service.Canonical() != w.Service.Canonical():
-			changes = append(changes, Change{Op: UpdateService, Service: w.Service.Canonical()})
+		case !isWanted:
+			deletions = append(deletions, Change{Op: DeleteService, Service: Service{Key: k}})
+			continue
+		case !isThere:
+			changes = append(changes, Change{Op: AddService, Service: service})
+		case h.Service.Canonical() != service:
+			changes = append(changes, Change{Op: UpdateService, Service: service})
 		}
 		changes = appendUpserts(changes, k, h.Destinations, w.Destinations)
 		deletions = appendDeletes(deletions, k, h.Destinations, w.Destinations)
 	}
-	for _, k := range sortedKeys(have) {
-		if _, ok := want[k]; !ok {
-			deletions = append(deletions, Change{Op: DeleteService, Service: Service{Key: k}})
+	return append(changes, deletions...)
+}
+
+// differing returns the keys of what is not equal, sorted. Equal servers, nearly
+// all as a rule, cost a comparison and nothing else.
+func differing(have, want map[Key]Server) []Key {
+	var keys []Key
+	for k, w := range want {
+		h, ok := have[k]
+		if !ok || h.Service.Canonical() != w.Service.Canonical() || !maps.Equal(h.Destinations, w.Destinations) {
+			keys = append(keys, k)
 		}
 	}
-	return append(changes, deletions...)
+	for k := range have {
+		if _, ok := want[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, Key.Compare)
+	return keys
 }
 
 // appendUpserts appends what adds or updates destinations of k.
 func appendUpserts(changes []Change, k Key, have, want map[DestKey]Destination) []Change {
-	if maps.Equal(have, want) {
-		return changes
-	}
 	for _, dk := range slices.SortedFunc(maps.Keys(want), DestKey.Compare) {
 		h, ok := have[dk]
 		c := Change{Op: AddDestination, Service: Service{Key: k}, Destination: want[dk]}
@@ -84,8 +99,4 @@ func appendDeletes(changes []Change, k Key, have, want map[DestKey]Destination) 
 		return a.Destination.DestKey.Compare(b.Destination.DestKey)
 	})
 	return changes
-}
-
-func sortedKeys(servers map[Key]Server) []Key {
-	return slices.SortedFunc(maps.Keys(servers), Key.Compare)
 }

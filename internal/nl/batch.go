@@ -171,3 +171,6 @@ func (b *Batch) pad() {
 		b.buf = append(b.buf, 0)
 	}
 }
+
+// Message returns what follows the header of message i, for tests of codecs.
+func (b *Batch) Message(i int) []byte { return b.buf[b.starts[i]+headerLen : b.end(i)] }

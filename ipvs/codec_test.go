@@ -1,0 +1,142 @@
+package ipvs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/vipkit/vipkit/internal/nl"
+)
+
+// manyChanges makes n services with five destinations each.
+func manyChanges(n int) []Change {
+	var changes []Change
+	for i := range n {
+		var c Change
+		if err := c.UnmarshalText(fmt.Appendf(nil, "-A -t 10.%d.%d.%d:80 -s rr", i>>16, i>>8&255, i&255)); err != nil {
+			panic(err)
+		}
+		changes = append(changes, c)
+		for j := range 5 {
+			var d Change
+			if err := d.UnmarshalText(fmt.Appendf(nil, "-a -t 10.0.0.1:80 -r 10.200.%d.%d:8080 -m -w 1", j, i&255)); err != nil {
+				panic(err)
+			}
+			d.Service.Key = c.Service.Key
+			changes = append(changes, d)
+		}
+	}
+	return changes
+}
+
+// TestEncodeAllocatesNothing once the batch has grown.
+func TestEncodeAllocatesNothing(t *testing.T) {
+	changes := manyChanges(100)
+	var b nl.Batch
+	encode := func() {
+		b.Reset()
+		for i := range changes {
+			appendChange(&b, 30, &changes[i])
+		}
+	}
+	encode()
+	require.Zero(t, testing.AllocsPerRun(10, encode))
+	require.Equal(t, len(changes), b.Len())
+}
+
+// request returns the payload of the request for a change: what the kernel would
+// answer has the same attributes.
+func request(t testing.TB, line string) nl.Message {
+	t.Helper()
+	var c Change
+	require.NoError(t, c.UnmarshalText([]byte(line)))
+	var b nl.Batch
+	appendChange(&b, 30, &c)
+	return nl.Message{Type: 30, Data: b.Message(0)}
+}
+
+var codecLines = []string{
+	"-A -t 10.0.0.1:80 -s rr", "-A -u [fd00::1]:53 -s sh -p 300 -M 64 -b sh-fallback,sh-port", "-A -f 17 -s wrr -p 9 -M 255.255.0.0 --pe sip",
+	"-A -f 17 -6 -s wrr", "-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 5 -y 3",
+	"-a -t 10.0.0.1:80 -r [fd00::2]:80 -i -w 7 --tun-type gue --tun-port 6080 --tun-csum",
+}
+
+func TestDecodeWhatWasEncoded(t *testing.T) {
+	for _, line := range codecLines {
+		var want Change
+		require.NoError(t, want.UnmarshalText([]byte(line)))
+		m := request(t, line)
+		if want.Op == AddService {
+			if want.Service.Mark != 0 || want.Service.Addr.Is6() || want.Service.Addr.Is4() {
+				s, ok := decodeService(m)
+				require.True(t, ok, line)
+				require.Equal(t, want.Service, s.Service)
+			}
+			continue
+		}
+		d, ok := decodeDestination(m, want.Service.Key)
+		require.True(t, ok, line)
+		require.Equal(t, want.Destination, d.Destination)
+	}
+}
+
+// TestDecodeTruncated cuts replies everywhere: none may be read as a whole one.
+func TestDecodeTruncated(t *testing.T) {
+	for _, line := range codecLines {
+		m := request(t, line)
+		for n := range len(m.Data) {
+			cut := nl.Message{Data: m.Data[:n]}
+			_, ok := decodeService(cut)
+			require.False(t, ok)
+			_, ok = decodeDestination(cut, Key{})
+			require.False(t, ok)
+			_, ok = decodeInfo(cut)
+			require.False(t, ok)
+		}
+	}
+}
+
+func TestDecodeStats(t *testing.T) {
+	var b nl.Batch
+	b.Begin(30, 0)
+	b.Genl(1, 1)
+	at := b.Nest(attrDest)
+	appendDestination(&b, &Destination{DestKey: manyChanges(1)[1].Destination.DestKey}, true)
+	wide := b.Nest(destStats64)
+	for i := range uint16(10) {
+		b.Bytes(i+1, binary.NativeEndian.AppendUint64(nil, 1<<40+uint64(i)))
+	}
+	b.EndNest(wide)
+	narrow := b.Nest(destStats)
+	b.U32(statConnections, 1)
+	b.EndNest(narrow)
+	b.EndNest(at)
+	b.End()
+	d, ok := decodeDestination(nl.Message{Data: b.Message(0)}, Key{})
+	require.True(t, ok)
+	require.Equal(t, Stats{1 << 40, 1<<40 + 1, 1<<40 + 2, 1<<40 + 3, 1<<40 + 4}, d.Stats)
+}
+
+// FuzzDecode: hostile replies neither panic nor give a value that the package
+// cannot print and read again.
+func FuzzDecode(f *testing.F) {
+	for _, line := range codecLines {
+		f.Add(request(f, line).Data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := nl.Message{Data: data}
+		if s, ok := decodeService(m); ok {
+			require.True(t, s.Addr.IsValid())
+			require.Equal(t, s.Service, s.Canonical())
+			_ = s.String()
+			_ = s.Validate()
+		}
+		if d, ok := decodeDestination(m, manyChanges(1)[0].Service.Key); ok {
+			require.True(t, d.Addr.IsValid())
+			_ = d.String()
+		}
+		_, _ = decodeInfo(m)
+	})
+}
