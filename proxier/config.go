@@ -39,7 +39,7 @@ type Config struct {
 	MasqueradeMark uint32
 	// LocalMarks are the firewall marks that select the endpoints of policy
 	// Local. They are compared and set as a whole. The zero value:
-	// 0x76690000–0x7669ffff.
+	// 0x76690000–0x76693fff. The first marks packets to drop.
 	LocalMarks MarkRange
 	// Logger gets what the proxier does, at debug and info level. Nil:
 	// nothing.

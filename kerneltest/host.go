@@ -1,0 +1,102 @@
+package kerneltest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/conntrack/conntracktest"
+	"github.com/vipkit/vipkit/dummy/dummytest"
+	"github.com/vipkit/vipkit/ipset/ipsettest"
+	"github.com/vipkit/vipkit/iptables/iptablestest"
+	"github.com/vipkit/vipkit/ipvs/ipvstest"
+	"github.com/vipkit/vipkit/proxier"
+	"github.com/vipkit/vipkit/sysctl/sysctltest"
+)
+
+// Host is a Linux host in memory. Make one with [New]. It is safe for concurrent
+// use.
+type Host struct {
+	IPVS      *ipvstest.Fake
+	IPSet     *ipsettest.Fake
+	IPTables  *iptablestest.Fake
+	Dummy     *dummytest.Fake
+	Conntrack *conntracktest.Fake
+	Sysctl    *sysctltest.Fake
+}
+
+// New returns a host on which nothing was ever set up.
+func New() *Host {
+	h := &Host{
+		IPVS:      new(ipvstest.Fake),
+		IPSet:     new(ipsettest.Fake),
+		IPTables:  new(iptablestest.Fake),
+		Dummy:     new(dummytest.Fake),
+		Conntrack: new(conntracktest.Fake),
+		Sysctl:    new(sysctltest.Fake),
+	}
+	h.IPSet.InUse = h.IPTables.References
+	h.IPTables.Sets = h.hasSet
+	return h
+}
+
+func (h *Host) hasSet(name string) bool {
+	for s, err := range h.IPSet.Sets(context.Background()) {
+		if err == nil && s.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Kernel returns the host as a proxier takes it.
+func (h *Host) Kernel() proxier.Kernel {
+	return proxier.Kernel{
+		IPVS:      h.IPVS,
+		IPSet:     h.IPSet,
+		IPTables:  h.IPTables,
+		Dummy:     h.Dummy,
+		Conntrack: h.Conntrack,
+		Sysctl:    h.Sysctl,
+	}
+}
+
+// Dump returns the host as [Dump] prints it, with the named link.
+func (h *Host) Dump(link string) string {
+	text, err := Dump(context.Background(), h.Kernel(), link)
+	if err != nil {
+		panic(fmt.Sprintf("kerneltest: the fakes do not answer: %v", err)) // they have no reason not to
+	}
+	return text
+}
+
+// Load sets each facility that the dump has a file for to what the file holds.
+func (h *Host) Load(dump string) error {
+	for _, file := range txtar.Parse([]byte(dump)).Files {
+		if err := h.load(file.Name, string(file.Data)); err != nil {
+			return fmt.Errorf("load %s: %w", file.Name, err)
+		}
+	}
+	return nil
+}
+
+func (h *Host) load(tool, text string) error {
+	switch tool {
+	case "ipvsadm":
+		return h.IPVS.Load(text)
+	case "ipset":
+		return h.IPSet.Load(text)
+	case "iptables":
+		return h.IPTables.Load(vipkit.IPv4, text)
+	case "ip6tables":
+		return h.IPTables.Load(vipkit.IPv6, text)
+	case "ip":
+		return h.Dummy.Load(strings.ReplaceAll("\n"+text, "\nip ", "\n")) // as ip -batch reads it
+	case "conntrack":
+		return h.Conntrack.Load(text)
+	}
+	return fmt.Errorf("want one of ipvsadm, ipset, iptables, ip6tables, ip, conntrack")
+}

@@ -1,0 +1,73 @@
+package proxier
+
+import "github.com/vipkit/vipkit"
+
+// choice is which endpoints of a service a frontend of one family and kind
+// uses: the truth table's answer.
+type choice struct {
+	// endpoints are those of the virtual server at the address.
+	endpoints []Endpoint
+	// outside are those for clients from outside where policy Local makes a
+	// difference by source; nil where it does not, or where there is none
+	// and such clients are dropped.
+	outside []Endpoint
+	// drop says that every packet vanishes.
+	drop bool
+}
+
+// choose applies policies and conditions. With no usable endpoint anywhere, a
+// virtual server without destinations rejects: IPVS answers with port
+// unreachable (net/netfilter/ipvs/ip_vs_core.c, ip_vs_leave).
+func choose(svc Service, f vipkit.Family, kind FrontendKind) choice {
+	all := usable(svc.Endpoints, f, false)
+	if len(all) == 0 {
+		return choice{drop: svc.WithoutEndpoints == Drop}
+	}
+	switch {
+	case kind == ClusterIP && svc.Internal == Local:
+		local := usable(svc.Endpoints, f, true)
+		return choice{endpoints: local, drop: len(local) == 0}
+	case kind != ClusterIP && svc.External == Local:
+		return choice{endpoints: all, outside: usable(svc.Endpoints, f, true)}
+	}
+	return choice{endpoints: all}
+}
+
+// usable returns the endpoints of a family that may be used: those that are
+// ready, and if there is none, those that are serving and terminating
+// (Kubernetes: EndpointConditions, KEP-1669). With local, only those on this
+// node; otherwise those that topology hints leave to this node.
+func usable(endpoints []Endpoint, f vipkit.Family, local bool) []Endpoint {
+	if ready := filter(endpoints, f, local, func(e Endpoint) bool { return e.Ready }); len(ready) > 0 {
+		return ready
+	}
+	return filter(endpoints, f, local, func(e Endpoint) bool { return e.Serving && e.Terminating })
+}
+
+func filter(endpoints []Endpoint, f vipkit.Family, local bool, ok func(Endpoint) bool) []Endpoint {
+	var chosen []Endpoint
+	for _, e := range endpoints {
+		here := !e.Elsewhere
+		if local {
+			here = e.Local
+		}
+		if here && vipkit.FamilyOf(e.Addr) == f && ok(e) {
+			chosen = append(chosen, e)
+		}
+	}
+	return chosen
+}
+
+// needsMark reports whether the service has a virtual server by firewall mark:
+// an external frontend with policy Local and an endpoint on this node.
+func needsMark(svc Service) bool {
+	if svc.External != Local {
+		return false
+	}
+	for _, fe := range svc.Frontends {
+		if fe.Kind != ClusterIP && choose(svc, vipkit.FamilyOf(fe.Addr), fe.Kind).outside != nil {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,22 @@
+package proxier
+
+import (
+	"github.com/vipkit/vipkit/conntrack"
+	"github.com/vipkit/vipkit/dummy"
+	"github.com/vipkit/vipkit/ipset"
+	"github.com/vipkit/vipkit/iptables"
+	"github.com/vipkit/vipkit/ipvs"
+	"github.com/vipkit/vipkit/sysctl"
+)
+
+// Kernel is a host: one client for each facility, all of the same network
+// namespace. The proxier never closes them.
+type Kernel struct {
+	IPVS      ipvs.Client
+	IPSet     ipset.Client
+	IPTables  iptables.Client
+	Dummy     dummy.Client
+	Conntrack conntrack.Client
+	// Sysctl is for [Proxier.Preflight] only.
+	Sysctl sysctl.Client
+}

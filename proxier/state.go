@@ -1,0 +1,77 @@
+package proxier
+
+import (
+	"net/netip"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/dummy"
+	"github.com/vipkit/vipkit/ipset"
+	"github.com/vipkit/vipkit/ipvs"
+)
+
+// state is what is ours in the kernel, or what should be: layout makes one of
+// services, observe another of the kernel, and plan compares the two.
+type state struct {
+	link      bool // there is a dummy link
+	addresses map[dummy.Address]bool
+	// sets are those that exist, by kind and family.
+	sets [numSets][2]*set
+	// rules are those of the families that have any.
+	rules   [2]ruleset
+	servers map[ipvs.Key]ipvs.Server
+
+	// What is not ours and in the way: virtual servers and addresses on our
+	// link that no ledger names. Only observe fills them.
+	foreignServers   map[ipvs.Key]bool
+	foreignAddresses map[netip.Addr]bool
+}
+
+// set is a set with its entries.
+type set struct {
+	ipset.Set
+	entries map[ipset.EntryKey]ipset.Entry
+}
+
+func newState() *state {
+	return &state{
+		addresses: make(map[dummy.Address]bool),
+		servers:   make(map[ipvs.Key]ipvs.Server),
+	}
+}
+
+// put adds an entry to a set that exists.
+func (s *state) put(id setID, f vipkit.Family, e ipset.Entry) {
+	s.sets[id][familyIndex(f)].entries[e.EntryKey] = e
+}
+
+// entries returns a set's entries; none if there is no such set.
+func (s *state) entries(id setID, f vipkit.Family) map[ipset.EntryKey]ipset.Entry {
+	if set := s.sets[id][familyIndex(f)]; set != nil {
+		return set.entries
+	}
+	return nil
+}
+
+// has reports whether the family has its sets: they are made first and go last.
+func (s *state) has(f vipkit.Family) bool {
+	for id := range numSets {
+		if s.sets[id][familyIndex(f)] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// holder returns the name of the service whose virtual server is at key, as the
+// ledger has it, or "".
+func (s *state) holder(key ipvs.Key) string {
+	return s.entries(setLedger, key.Family())[tuple(key)].Comment
+}
+
+// tuple returns the set entry of a virtual server's address, protocol and port.
+func tuple(k ipvs.Key) ipset.EntryKey { return ipset.Key(k.Addr, k.Protocol, k.Port) }
+
+// keyOf is tuple's inverse.
+func keyOf(e ipset.EntryKey) ipvs.Key {
+	return ipvs.Key{Protocol: e.Protocol, Addr: e.Net.Addr(), Port: e.Port}
+}
