@@ -3,8 +3,8 @@ package dummy
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"iter"
+	"slices"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -89,104 +89,33 @@ func listError(ctx context.Context, link string, means Means, err error) error {
 	return e
 }
 
-// Apply implements [Client]. It costs one request to find the link, and one
-// message a change, many a send.
+// Apply implements [Client]. It costs one request to find the link and one
+// message a change, many a send; and one more to read the link's routes if IPv4
+// addresses are deleted, see restoreRoutes.
 func (c *Conn) Apply(ctx context.Context, link string, changes []Change) []error {
 	if len(changes) == 0 {
 		return nil
 	}
-	w := writer{link: link, changes: changes}
-	index, err := c.index(ctx, "dummy apply", link)
-	if err != nil {
+	w := writer{conn: c, link: link, changes: changes}
+	var err error
+	if w.index, err = c.index(ctx, "dummy apply", link); err != nil {
 		return w.failAll(err)
 	}
-	b := c.batch()
-	defer c.requests.Put(b)
-	for i, change := range changes {
-		if err := change.Validate(); err != nil {
-			w.fail(i, &vipkit.OpError{Kind: fs.ErrInvalid, Err: err})
-			continue
+	if slices.ContainsFunc(changes, mayFlush) {
+		if w.routes, err = c.routes4(ctx, link, w.index); err != nil {
+			return w.failAll(err)
 		}
-		appendChange(b, index, change)
-		w.sent = append(w.sent, i)
-	}
-	if b.Len() == 0 {
-		return w.errs
-	}
-	err = c.nl.Exec(ctx, b, func(f nl.Failure) { w.refused(ctx, f) })
-	if err != nil && (ctx.Err() == nil || !errors.Is(err, ctx.Err())) {
-		// The socket broke: nobody knows what became of the rest.
-		for _, i := range w.sent {
-			if w.errs == nil || w.errs[i] == nil {
-				w.fail(i, &vipkit.OpError{Kind: vipkit.ErrReplyLost, Err: err})
-			}
+		if len(w.routes) == 0 && !slices.ContainsFunc(changes, Change.route4) {
+			w.routes = nil
 		}
+	}
+	for first := 0; first < len(changes); {
+		last := w.run(first)
+		w.exec(ctx, first, last)
+		if mayFlush(changes[first]) && len(w.routes) > 0 {
+			w.restoreRoutes(ctx, last)
+		}
+		first = last
 	}
 	return w.errs
-}
-
-// writer keeps the errors of one Apply. sent has the index of the change of each
-// message.
-type writer struct {
-	link    string
-	changes []Change
-	sent    []int
-	errs    []error
-}
-
-// fail records the error of a change, of which the Op and the Object are filled
-// in here.
-func (w *writer) fail(i int, e *vipkit.OpError) {
-	if w.errs == nil {
-		w.errs = make([]error, len(w.changes))
-	}
-	e.Op, e.Object = "dummy apply", w.changes[i].String(w.link)
-	w.errs[i] = e
-}
-
-// failAll records one error for every change that is valid.
-func (w *writer) failAll(err error) []error {
-	for i, change := range w.changes {
-		e := &vipkit.OpError{Err: err}
-		var op *vipkit.OpError
-		switch fault := change.Validate(); {
-		case fault != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
-			e.Kind, e.Err = fs.ErrInvalid, fault
-		case errors.As(err, &op):
-			e.Kind, e.Err, e.Detail = op.Kind, op.Err, op.Detail
-		}
-		w.fail(i, e)
-	}
-	return w.errs
-}
-
-// refused records the kernel's refusal of one message.
-func (w *writer) refused(ctx context.Context, f nl.Failure) {
-	i := w.sent[f.Index]
-	e := &vipkit.OpError{Err: f.Errno, Detail: f.Message}
-	switch {
-	case f.Lost:
-		e.Kind, e.Err = vipkit.ErrReplyLost, nil
-	case f.Errno == unix.ECANCELED && ctx.Err() != nil:
-		e.Err = ctx.Err()
-	default:
-		kind, detail := classify(operationOf(w.changes[i]), f.Errno)
-		e.Kind = kind
-		if e.Detail == "" {
-			e.Detail = detail
-		}
-	}
-	w.fail(i, e)
-}
-
-// operationOf returns what a change asks of the kernel.
-func operationOf(c Change) operation {
-	op := addAddress
-	if c.Address.Means == ByRoute {
-		op = addRoute
-	}
-	if c.Op == DeleteAddress {
-		op++
-	}
-	return op
 }
