@@ -25,7 +25,8 @@ type Flow struct {
 	// Mark is the connection's mark; Zone its conntrack zone.
 	Mark uint32
 	Zone uint16
-	// ID tells this flow from a later one with the same tuples.
+	// ID tells this flow from a later one with the same original tuple, if
+	// the kernel did not happen to put that one into the same memory.
 	ID uint32
 }
 
@@ -51,13 +52,15 @@ type Client interface {
 	// consistent snapshot.
 	Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[Flow, error]
 
-	// Delete deletes the given flows, by both tuples, zone and ID. A flow
-	// that is gone already is no error and is not counted. It returns how
+	// Delete deletes the given flows, by tuples, zone and ID. A flow that is gone already is no error
+	// and is not counted. A flow that cannot be named (ICMP, an invalid
+	// address) is fs.ErrInvalid and does not stop the others. It returns how
 	// many it deleted.
 	Delete(ctx context.Context, flows []Flow) (int, error)
 
 	// DeleteMatching deletes the flows that any of the matches selects, and
-	// returns how many those were. No match at all deletes nothing.
+	// returns how many those were. No match at all deletes nothing. A match
+	// that is not valid is fs.ErrInvalid and does not stop the others.
 	DeleteMatching(ctx context.Context, matches []Match) (int, error)
 }
 
