@@ -3,15 +3,11 @@
 package dummytest
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"io/fs"
 	"iter"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/vipkit/vipkit"
@@ -235,90 +231,4 @@ func (f *Fake) find(op, name string) (*link, *vipkit.OpError) {
 		return l, nil
 	}
 	return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrNotExist}
-}
-
-// Dump returns all dummy links and what any link holds, sorted, as commands that
-// ip -batch would take to make them.
-func (f *Fake) Dump() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(f.all())) {
-		l := f.links[name]
-		if l.Kind == dummy.Kind {
-			b.WriteString(strings.TrimPrefix(l.String(), "ip ") + "\n")
-		}
-		for _, c := range dummy.Diff(nil, slices.Collect(maps.Keys(l.addrs))) {
-			b.WriteString(strings.TrimPrefix(c.String(name), "ip ") + "\n")
-		}
-	}
-	return b.String()
-}
-
-// Load replaces everything by what Dump returned.
-func (f *Fake) Load(text string) error {
-	var loaded Fake
-	ctx := context.Background()
-	lines := bufio.NewScanner(strings.NewReader(text))
-	for lines.Scan() {
-		words := strings.Fields(lines.Text())
-		if len(words) == 0 {
-			continue
-		}
-		if l, ok := parseLink(words); ok {
-			if err := loaded.CreateLink(ctx, l); err != nil {
-				return err
-			}
-			continue
-		}
-		c, name, ok := parseChange(words)
-		if !ok {
-			return fmt.Errorf("ip -batch: cannot read %q", lines.Text())
-		}
-		if errs := loaded.Apply(ctx, name, []dummy.Change{c}); errs != nil {
-			return errs[0]
-		}
-	}
-	loaded.all()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.links = loaded.links
-	return lines.Err()
-}
-
-// parseLink reads "link add NAME [mtu N] [up] type dummy".
-func parseLink(words []string) (l dummy.Link, ok bool) {
-	if len(words) < 5 || words[0] != "link" || words[1] != "add" {
-		return l, false
-	}
-	l.Name, words = words[2], words[3:]
-	if words[0] == "mtu" {
-		n, err := strconv.Atoi(words[1])
-		if err != nil || len(words) < 4 {
-			return l, false
-		}
-		l.MTU, words = n, words[2:]
-	}
-	if words[0] == "up" {
-		l.Up, words = true, words[1:]
-	}
-	return l, slices.Equal(words, []string{"type", dummy.Kind})
-}
-
-// parseChange reads an addition as dummy.Change writes it.
-func parseChange(words []string) (c dummy.Change, name string, ok bool) {
-	if len(words) < 5 || words[1] != "add" {
-		return c, "", false
-	}
-	text := "inet " + words[2]
-	name = words[4]
-	if strings.Contains(words[2], ":") {
-		text = "inet6 " + words[2]
-	}
-	if words[0] == "route" && len(words) > 5 {
-		text, name = words[2]+" "+words[3], words[5]
-	}
-	c.Op = dummy.AddAddress
-	err := c.Address.UnmarshalText([]byte(text))
-	return c, name, err == nil && c.String(name) == "ip "+strings.Join(words, " ")
 }
