@@ -130,7 +130,8 @@ func dumpFlows(ctx context.Context, c conntrack.Client) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		lines = append(lines, f.String()+"\n")
+		f.ID = 0 // the kernel's own affair
+		lines = append(lines, strings.TrimSuffix(f.String(), " id=0")+"\n")
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, ""), nil

@@ -82,10 +82,18 @@ func conntrackCommands(text string) string {
 // and after differs in nothing else.
 func touchTables(t *testing.T, ns *testenv.NS) {
 	t.Helper()
+	var touch strings.Builder
+	for _, table := range []string{"mangle", "nat", "filter"} {
+		touch.WriteString("*" + table + "\n")
+		for _, chain := range iptables.BuiltinChains(table) {
+			fmt.Fprintf(&touch, "-A %s -j ACCEPT\n-D %s -j ACCEPT\n", chain, chain)
+		}
+		touch.WriteString("COMMIT\n")
+	}
 	for _, tool := range []string{"iptables-restore", "ip6tables-restore"} {
 		require.NoError(t, ns.Do(func() error {
 			c := exec.Command(tool, "--noflush")
-			c.Stdin = strings.NewReader("*mangle\nCOMMIT\n*nat\nCOMMIT\n*filter\nCOMMIT\n")
+			c.Stdin = strings.NewReader(touch.String())
 			out, err := c.CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("%s: %w\n%s", tool, err, out)

@@ -10,12 +10,12 @@ import (
 // or the next one free, so that the same services get the same marks on every
 // fresh host.
 //
-// Refused services keep what they have.
-func assignMarks(c *config, services []Service, have map[string]uint32, refused refusals) (map[string]uint32, map[string]error) {
+// Services that stay as they are keep theirs.
+func assignMarks(c *config, services []Service, have map[string]uint32, stays others) (map[string]uint32, map[string]error) {
 	marks := make(map[string]uint32)
 	taken := map[uint32]bool{c.dropMark: true}
-	for name := range refused {
-		if m, ok := have[name]; ok {
+	for name, m := range have {
+		if stays(name) {
 			taken[m] = true
 		}
 	}

@@ -22,10 +22,11 @@ type Proxier struct {
 	mu sync.Mutex
 	// have is what the kernel holds of ours; nil: unknown, read it.
 	have *state
-	// wanted are the services of the last call that left have known, and
-	// report is what that call returned.
-	wanted []Service
-	report Report
+	// complete says that have is what wanted asks for, and nothing else: the
+	// services of the last ApplyServices. report is what that returned.
+	complete bool
+	wanted   []Service
+	report   Report
 	// flows are stale flows whose deletion is due.
 	flows []conntrack.Match
 }
@@ -52,14 +53,11 @@ func New(kernel Kernel, cfg *Config) (*Proxier, error) {
 func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	have := p.have
-	if have == nil {
-		var err error
-		if have, err = observe(ctx, p.kernel, p.config, wantedFamilies(services)); err != nil {
-			return Plan{}, err
-		}
+	have, err := p.observed(ctx, services)
+	if err != nil {
+		return Plan{}, err
 	}
-	want, refused := resolve(p.config, services, have)
+	want, refused := resolve(p.config, services, noOthers, have)
 	return Plan{Steps: diff(p.config, have, want), Refused: refused.list()}, nil
 }
 
@@ -78,25 +76,67 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
-	if p.have != nil && len(p.flows) == 0 && slices.EqualFunc(services, p.wanted, Service.Equal) {
+	if p.complete && len(p.flows) == 0 && slices.EqualFunc(services, p.wanted, Service.Equal) {
 		r := p.report
 		r.Operations, r.FlowsDeleted = 0, 0
 		return r, r.Err()
 	}
-	have := p.have
-	if have == nil {
-		var err error
-		if have, err = observe(ctx, p.kernel, p.config, wantedFamilies(services)); err != nil {
-			return Report{}, err
+	report, err := p.apply(ctx, services, noOthers)
+	if p.have != nil {
+		p.wanted, p.complete = cloneServices(services), true
+	}
+	return report, err
+}
+
+// Changes are services to add or change, and names of services to remove.
+type Changes struct {
+	Upsert []Service
+	Delete []string
+}
+
+// Apply carries out changes and leaves every other service that is in the kernel
+// as it is: for callers that know what changed, or that do not know everything. A
+// name that is in both lists is an error, one to remove that is not there is
+// none. Report and error are about the services in Upsert.
+func (p *Proxier) Apply(ctx context.Context, changes Changes) (Report, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return Report{}, err
+	}
+	gone := make(map[string]bool, len(changes.Delete))
+	for _, name := range changes.Delete {
+		gone[name] = true
+	}
+	for _, s := range changes.Upsert {
+		if gone[s.Name] {
+			return Report{}, ServiceError{Service: s.Name, Err: errors.New("to be changed and removed at once")}
 		}
 	}
-	want, refused := resolve(p.config, services, have)
+	return p.apply(ctx, changes.Upsert, func(name string) bool { return !gone[name] })
+}
+
+// observed returns what is known of the kernel, or reads it.
+func (p *Proxier) observed(ctx context.Context, services []Service) (*state, error) {
+	if p.have != nil {
+		return p.have, nil
+	}
+	return observe(ctx, p.kernel, p.config, wantedFamilies(services))
+}
+
+// apply reads what it must, plans and writes.
+func (p *Proxier) apply(ctx context.Context, services []Service, rest others) (Report, error) {
+	have, err := p.observed(ctx, services)
+	if err != nil {
+		return Report{}, err
+	}
+	want, refused := resolve(p.config, services, rest, have)
 	steps := diff(p.config, have, want)
 
 	run := newRun(p.kernel, p.log, have, want)
 	run.flows = p.flows
-	p.have = nil // until the run has ended well
-	err := run.steps(ctx, steps)
+	p.have, p.complete = nil, false // until the run has ended well
+	err = run.steps(ctx, steps)
 	if err != nil && !have.link {
 		err = errors.Join(err, p.undo(ctx, services))
 	}
@@ -109,7 +149,7 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 		return p.report, fmt.Errorf("apply: %w", err)
 	}
 	if run.clean() && !refused.conflict() {
-		p.have, p.wanted = want, cloneServices(services)
+		p.have = want
 	}
 	return p.report, p.report.Err()
 }

@@ -44,10 +44,17 @@ func (r refusals) conflict() bool {
 	return false
 }
 
+// others says of services that are in the kernel and not named by the caller
+// whether they stay.
+type others func(name string) (stays bool)
+
+// noOthers is for callers that say everything they want.
+func noOthers(string) bool { return false }
+
 // resolve turns what a caller wants into the state to reach: the layout of the
-// services that can be had, and for those that are refused what have holds of
-// them. It is pure.
-func resolve(c *config, services []Service, have *state) (*state, refusals) {
+// services that can be had; for those that are refused, and those of others that
+// stay, what have holds of them. It is pure.
+func resolve(c *config, services []Service, rest others, have *state) (*state, refusals) {
 	refused := make(refusals)
 	named := byName(services, refused)
 	for name, svc := range named {
@@ -55,7 +62,13 @@ func resolve(c *config, services []Service, have *state) (*state, refusals) {
 		refused.add(name, c.ownAddresses(svc))
 		refused.add(name, foreign(c, svc, have))
 	}
-	claimTuples(c, named, have, refused)
+	stays := func(name string) bool {
+		if _, ok := named[name]; ok {
+			return refused[name] != nil
+		}
+		return name != "" && rest(name)
+	}
+	claimTuples(c, named, stays, have, refused)
 
 	accepted := make([]Service, 0, len(named))
 	for name, svc := range named {
@@ -64,16 +77,14 @@ func resolve(c *config, services []Service, have *state) (*state, refusals) {
 		}
 	}
 	slices.SortFunc(accepted, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
-	marks, unmarked := assignMarks(c, accepted, have.marks(c), refused)
+	marks, unmarked := assignMarks(c, accepted, have.marks(c), stays)
 	for name, err := range unmarked {
 		refused.add(name, err)
 	}
 	accepted = slices.DeleteFunc(accepted, func(svc Service) bool { return refused[svc.Name] != nil })
 
 	want := layout(c, accepted, marks)
-	if len(refused) > 0 {
-		retain(c, have, want, refused)
-	}
+	retain(c, have, want, stays)
 	return want, refused
 }
 
@@ -122,7 +133,7 @@ func foreign(c *config, svc Service, have *state) error {
 
 // claimTuples refuses services that want a tuple which another has. The one
 // that has it in the kernel keeps it, and otherwise the first by name.
-func claimTuples(c *config, named map[string]Service, have *state, refused refusals) {
+func claimTuples(c *config, named map[string]Service, stays others, have *state, refused refusals) {
 	claims := make(map[ipvs.Key][]string)
 	for name, svc := range named {
 		if refused[name] != nil {
@@ -137,12 +148,9 @@ func claimTuples(c *config, named map[string]Service, have *state, refused refus
 	}
 	for _, key := range sortedKeys(claims) {
 		names := claims[key]
-		if len(names) < 2 {
-			continue
-		}
 		slices.Sort(names)
 		first := names[0]
-		if h := have.holder(key); slices.Contains(names, h) {
+		if h := have.holder(key); slices.Contains(names, h) || stays(h) {
 			first = h
 		}
 		for _, name := range slices.Compact(names) {
@@ -153,13 +161,12 @@ func claimTuples(c *config, named map[string]Service, have *state, refused refus
 	}
 }
 
-// retain carries over what have holds of refused services, unless somebody
-// else got the tuple.
-func retain(c *config, have, want *state, refused refusals) {
+// retain carries over what have holds of services that stay.
+func retain(c *config, have, want *state, stays others) {
 	for _, f := range families {
 		kept := make(map[ipset.EntryKey]bool)
 		for e, entry := range have.entries(setLedger, f) {
-			if refused[entry.Comment] == nil {
+			if !stays(entry.Comment) {
 				continue
 			}
 			if !want.has(f) {

@@ -69,6 +69,9 @@ func newWorld(t *testing.T) *world {
 			w.hosts[h.name].AddRoute(t, everywhere, h.via, "eth0")
 		}
 	}
+	// Every refusal is to be seen, however many come at once.
+	node.Sysctl(t, "net.ipv4.icmp_ratelimit", "0")
+	node.Sysctl(t, "net.ipv6.icmp.ratelimit", "0")
 	for _, pod := range []string{"pod-a", "pod-b", "far"} {
 		w.serve(t, pod, ":8080")
 	}
@@ -118,7 +121,7 @@ func (w *world) serve(t *testing.T, name, address string) {
 }
 
 // ask sends one request from a host and says what came of it: the answer,
-// "refused" or "silence".
+// "refused", "silence", or "denied" where the host itself may not send.
 func (w *world) ask(from, protocol, to string) string {
 	var answer string
 	err := w.hosts[from].Do(func() (err error) {
@@ -145,6 +148,8 @@ func (w *world) ask(from, protocol, to string) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refused"
+	case errors.Is(err, syscall.EPERM):
+		return "denied"
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):
 		return "silence"
 	case err != nil:
