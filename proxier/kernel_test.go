@@ -18,6 +18,7 @@ import (
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/run"
 	"github.com/vipkit/vipkit/internal/testenv"
+	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
 )
