@@ -105,35 +105,39 @@ func appendDelete(b *nl.Batch, f *Flow) {
 	b.End()
 }
 
-// appendDump appends the request for all flows that the filter lets through; a
-// zero filter is none. Its ReplySrc counts if it is valid, its OriginalDst too.
-// Kernels before 5.8 ignore it and send everything. Of IPv6 it has the ports and
-// no address: the kernel passes what does not match
-// (nf_conntrack_netlink.c, ctnetlink_filter_match_tuple, up to 6.18 at least).
-func appendDump(b *nl.Batch, filter Match) {
+// filter is what the kernel is asked to leave out of a dump. Its zero value is
+// nothing.
+type filter struct {
+	// family is AF_INET, AF_INET6, or AF_UNSPEC for both.
+	family uint8
+	// Match has a Protocol, or is zero. OriginalDst and ReplySrc count if they
+	// are valid. The kernel refuses a filter without a family.
+	Match
+}
+
+// appendDump appends the request for all flows that the filter lets through.
+// Kernels before 5.8 know families only. Of IPv6 the kernel is told the ports and
+// no address: it lets through those that differ
+// (net/netfilter/nf_conntrack_netlink.c, ctnetlink_filter_match_tuple; pinned by
+// TestKernelFilter).
+func appendDump(b *nl.Batch, f filter) {
 	b.Begin(cmdGet, flagDump)
-	dst, src := filter.OriginalDst, filter.ReplySrc
-	if !dst.IsValid() {
-		b.Nfgen(0)
-	} else {
-		b.Nfgen(nfFamily(dst.Addr()))
-	}
-	if filter.Protocol != 0 {
-		orig := uint32(filterNum)
-		if dst.IsValid() {
+	b.Nfgen(f.family)
+	if f.Protocol != 0 {
+		orig, reply := uint32(filterNum), uint32(0)
+		if f.OriginalDst.IsValid() {
 			orig |= filterDstPort
-			if dst.Addr().Is4() {
+			if f.family == afInet {
 				orig |= filterIPDst
 			}
 		}
-		appendFilterTuple(b, attrTupleOrig, filter.Protocol, netip.AddrPort{}, dst)
-		var reply uint32
-		if src.IsValid() {
+		appendFilterTuple(b, attrTupleOrig, f.Protocol, netip.AddrPort{}, f.OriginalDst)
+		if f.ReplySrc.IsValid() {
 			reply = filterNum | filterSrcPort
-			if src.Addr().Is4() {
+			if f.family == afInet {
 				reply |= filterIPSrc
 			}
-			appendFilterTuple(b, attrTupleReply, filter.Protocol, src, netip.AddrPort{})
+			appendFilterTuple(b, attrTupleReply, f.Protocol, f.ReplySrc, netip.AddrPort{})
 		}
 		nest := b.Nest(attrFilter)
 		b.U32(filterOrig, orig)

@@ -58,17 +58,19 @@ const tries = 4
 // Flows implements [Client].
 func (c *Conn) Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[Flow, error] {
 	wanted := func(e end) bool { return len(of) == 0 || slices.Contains(of, e.protocol) }
-	var filter Match
-	if len(of) == 1 {
-		filter.Protocol = of[0]
+	filters := []filter{{}}
+	if len(of) == 1 && of[0] != 0 {
+		filters = ofProtocol(of[0])
 	}
 	return func(yield func(Flow, error) bool) {
-		for f, err := range c.dump(ctx, filter, wanted) {
-			if err != nil {
-				err = opError("list", "", err)
-			}
-			if !yield(f, err) {
-				return
+		for _, filter := range filters {
+			for f, err := range c.dump(ctx, filter, wanted) {
+				if err != nil {
+					err = opError("list", "", err)
+				}
+				if !yield(f, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
@@ -77,21 +79,16 @@ func (c *Conn) Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[Flow,
 // dump yields the flows that are wanted; the filter, which must let all of them
 // through, is for the kernel. It starts again if replies were lost, which is
 // known before the first flow is yielded.
-func (c *Conn) dump(ctx context.Context, filter Match, wanted func(end) bool) iter.Seq2[Flow, error] {
+func (c *Conn) dump(ctx context.Context, ask filter, wanted func(end) bool) iter.Seq2[Flow, error] {
 	return func(yield func(Flow, error) bool) {
 		b := c.batch()
 		defer c.requests.Put(b)
 		for try := 1; ; try++ {
 			b.Reset()
-			appendDump(b, filter)
+			appendDump(b, ask)
 			again := false
 			for m, err := range c.nl.Query(ctx, b) {
-				if err != nil && try < tries && (errors.Is(err, vipkit.ErrReplyLost) || errors.Is(err, vipkit.ErrInterrupted)) {
-					again = true
-					break
-				}
-				if filter != (Match{}) && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP)) {
-					filter, again = Match{}, true // a kernel that has no such filter
+				if again = retry(err, try, &ask); again {
 					break
 				}
 				if err != nil {
@@ -108,6 +105,20 @@ func (c *Conn) dump(ctx context.Context, filter Match, wanted func(end) bool) it
 			}
 		}
 	}
+}
+
+// retry reports whether a dump that failed is worth another try, and makes ask
+// what a kernel takes that has no such filter.
+func retry(err error, try int, ask *filter) bool {
+	switch {
+	case errors.Is(err, vipkit.ErrReplyLost), errors.Is(err, vipkit.ErrInterrupted):
+		return try < tries
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+		filtered := ask.Match != Match{}
+		ask.Match = Match{}
+		return filtered
+	}
+	return false
 }
 
 // Delete implements [Client].

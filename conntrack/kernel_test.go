@@ -3,6 +3,7 @@ package conntrack_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"os/exec"
@@ -168,4 +169,53 @@ func TestKernelICMP(t *testing.T) {
 	require.Equal(t, flows[0], read)
 	_, err := c.Delete(t.Context(), flows)
 	require.ErrorIs(t, err, fs.ErrInvalid)
+}
+
+func BenchmarkKernelDelete(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			testenv.RequireKernel(b, testenv.Conntrack)
+			c, _ := openKernel(b)
+			add := creator(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				b.StopTimer()
+				for i := range n {
+					require.NoError(b, add(conntracktest.SampleFlow(vipkit.IPv4, vipkit.UDP, byte(i), 0, i)))
+				}
+				var flows []conntrack.Flow
+				for f, err := range c.Flows(b.Context()) {
+					require.NoError(b, err)
+					flows = append(flows, f)
+				}
+				b.StartTimer()
+				deleted, err := c.Delete(b.Context(), flows)
+				require.NoError(b, err)
+				require.Equal(b, n, deleted)
+			}
+		})
+	}
+}
+
+// BenchmarkKernelDeleteMatching deletes one flow in a large table.
+func BenchmarkKernelDeleteMatching(b *testing.B) {
+	for _, n := range []int{1000, 10000, 50000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			testenv.RequireKernel(b, testenv.Conntrack)
+			c, _ := openKernel(b)
+			add := creator(b)
+			for i := range n {
+				require.NoError(b, add(conntracktest.SampleFlow(vipkit.IPv4, vipkit.UDP, byte(i%200), 0, i)))
+			}
+			one := conntracktest.SampleFlow(vipkit.IPv4, vipkit.UDP, 250, 0, 0)
+			match := []conntrack.Match{{Protocol: vipkit.UDP, OriginalDst: one.Original.Dst}}
+			b.ReportAllocs()
+			for b.Loop() {
+				require.NoError(b, add(one))
+				deleted, err := c.DeleteMatching(b.Context(), match)
+				require.NoError(b, err)
+				require.Equal(b, 1, deleted)
+			}
+		})
+	}
 }

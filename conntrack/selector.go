@@ -52,14 +52,14 @@ const fewDumps = 8
 
 // filters returns what to ask the kernel for: dumps that together contain every
 // flow that s selects.
-func (s selector) filters() []Match {
+func (s selector) filters() []filter {
 	if len(s) == 0 {
 		return nil
 	}
 	protocols := map[vipkit.Protocol]bool{}
-	var filters []Match
+	var filters []filter
 	for e, endpoints := range s {
-		f := Match{Protocol: e.protocol, OriginalDst: e.dst}
+		f := filter{nfFamily(e.dst.Addr()), Match{Protocol: e.protocol, OriginalDst: e.dst}}
 		if len(endpoints) == 1 {
 			f.ReplySrc = endpoints[0]
 		}
@@ -70,7 +70,12 @@ func (s selector) filters() []Match {
 		return filters
 	}
 	if len(protocols) == 1 {
-		return []Match{{Protocol: filters[0].Protocol}}
+		return ofProtocol(filters[0].Protocol)
 	}
-	return []Match{{}}
+	return []filter{{}}
+}
+
+// ofProtocol returns the filters for all flows of a protocol.
+func ofProtocol(p vipkit.Protocol) []filter {
+	return []filter{{afInet, Match{Protocol: p}}, {afInet6, Match{Protocol: p}}}
 }

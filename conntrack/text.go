@@ -20,7 +20,8 @@ func (f Flow) String() string {
 
 // AppendText implements [encoding.TextAppender]; see [Flow.String].
 func (f Flow) AppendText(b []byte) ([]byte, error) {
-	b = fmt.Appendf(b, "%-8s %d", protocolName(f.Protocol), uint8(f.Protocol))
+	b = append(b, fmt.Sprintf("%-8s ", protocolName(f.Protocol))...)
+	b = strconv.AppendUint(b, uint64(f.Protocol), 10)
 	for _, t := range [...]Tuple{f.Original, f.Reply} {
 		b = append(b, " src="...)
 		b = t.Src.Addr().AppendTo(b)

@@ -58,6 +58,9 @@ func validateAddr(field string, a netip.Addr) error {
 
 // Validate reports every reason why f cannot be named to the kernel.
 func (f Flow) Validate() error {
+	if f.Protocol != 0 && f.Protocol != icmp && f.Protocol != icmpv6 && f.Original.valid() && f.Reply.valid() {
+		return nil // without an allocation
+	}
 	var errs []error
 	if f.Protocol == 0 || f.Protocol == icmp || f.Protocol == icmpv6 {
 		errs = append(errs, fmt.Errorf("protocol: flows of %v have no ports", f.Protocol))
@@ -73,4 +76,10 @@ func (t Tuple) validate(field string) error {
 		errs = append(errs, fmt.Errorf("%s: %v and %v are of different families", field, src, dst))
 	}
 	return errors.Join(errs...)
+}
+
+func (t Tuple) valid() bool {
+	src, dst := t.Src.Addr(), t.Dst.Addr()
+	return src.IsValid() && dst.IsValid() && src.Is4() == dst.Is4() &&
+		!src.Is4In6() && !dst.Is4In6() && src.Zone() == "" && dst.Zone() == ""
 }
