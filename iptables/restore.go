@@ -84,8 +84,9 @@ func RestoreText(edits []Edit) string { return render(edits).text }
 
 // Validate reports what is wrong with edits whatever the kernel holds: an unknown
 // table or verb, a chain name that the tools cannot take, making or deleting
-// a built-in chain, a position below 1, a rule that would be more than one
-// line or more than one rule, an address of the other family. Each fault is a
+// a built-in chain or jumping to one, a position below 1, a rule that would be
+// more than one line or more than one rule, an address of the other family, a
+// protocol's match without the protocol. Each fault is a
 // *vipkit.OpError of kind fs.ErrInvalid, joined in the order of the edits.
 // Clients refuse edits by it before they change anything.
 func Validate(f vipkit.Family, edits []Edit) error {
@@ -184,6 +185,26 @@ func (r Rule) fault(f vipkit.Family) string {
 	s, err := parseSpec(r)
 	if err != nil {
 		return "" // not ours to judge: the tool does
+	}
+	return s.fault(f)
+}
+
+// protocolOf names the protocol of the matches that want the rule's own to be
+// theirs.
+var protocolOf = map[string]string{
+	"tcp": "tcp", "udp": "udp", "sctp": "sctp", "icmp": "icmp", "icmp6": "ipv6-icmp",
+}
+
+// fault returns why no kernel takes a rule, or "".
+func (s *spec) fault(f vipkit.Family) string {
+	if isHook(s.target.name) {
+		return "jump to a built-in chain"
+	}
+	p := s.head[protocol]
+	for _, m := range s.matches {
+		if want := protocolOf[m.name]; want != "" && (p.not || protocolName(p.value) != want) {
+			return "match " + m.name + " without -p " + want
+		}
 	}
 	for _, i := range []int{source, destination} {
 		if !s.head[i].set {

@@ -47,7 +47,7 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 		return "can't use -o with " + chain
 	}
 	for _, m := range spec.Matches {
-		if reason := matchFault(t.family, m, spec.Protocol); reason != "" {
+		if reason := matchFault(t.family, m); reason != "" {
 			return reason
 		}
 	}
@@ -73,9 +73,6 @@ func (t *table) targetFault(target iptables.Extension) string {
 	}
 	if name == "" || slices.Contains(verdicts, name) {
 		return ""
-	}
-	if slices.Contains(iptables.BuiltinChains("mangle"), name) {
-		return "jump to a built-in chain"
 	}
 	if t.chains[name] != nil {
 		return ""

@@ -49,20 +49,11 @@ var required = map[string][]string{
 	"addrtype": {"--src-type", "--dst-type"},
 }
 
-// protocolOf names the protocol of the matches that want the rule's own to be
-// theirs.
-var protocolOf = map[string]string{
-	"tcp": "tcp", "udp": "udp", "sctp": "sctp", "icmp": "icmp", "icmp6": "ipv6-icmp",
-}
-
 // matchFault returns what the tool finds wrong with a match, or "".
-func matchFault(f vipkit.Family, m iptables.Extension, protocol iptables.Condition) string {
+func matchFault(f vipkit.Family, m iptables.Extension) string {
 	known, ok := matches[m.Name]
 	if !ok || (m.Name == "icmp" && f == vipkit.IPv6) || (m.Name == "icmp6" && f == vipkit.IPv4) {
 		return "couldn't load match " + m.Name
-	}
-	if p := protocolOf[m.Name]; p != "" && (protocol.Value != p || protocol.Not) {
-		return fmt.Sprintf("match %s without -p %s", m.Name, p)
 	}
 	if reason := optionFault(m, known); reason != "" {
 		return reason
