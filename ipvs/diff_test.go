@@ -88,7 +88,7 @@ func TestClassify(t *testing.T) {
 		{DeleteService, syscall.ESRCH, fs.ErrNotExist, "no such virtual server"},
 		{AddDestination, syscall.ESRCH, fs.ErrNotExist, "no such virtual server"},
 		{AddDestination, syscall.EEXIST, fs.ErrExist, "file already exists"},
-		{AddDestination, syscall.EINVAL, fs.ErrInvalid, "lo is down"},
+		{AddDestination, syscall.EINVAL, fs.ErrInvalid, "lo was never up"},
 		{UpdateDestination, syscall.ENOENT, fs.ErrNotExist, "file does not exist"},
 		{DeleteDestination, syscall.ENOENT, fs.ErrNotExist, "file does not exist"},
 		{UpdateDestination, syscall.ERANGE, fs.ErrInvalid, "out of range"},

@@ -37,7 +37,7 @@
 //   - errors.ErrUnsupported: no IPVS in this kernel, or not this scheduler or
 //     persistence engine (ENOENT). The detail names the module.
 //   - fs.ErrInvalid: refused by Validate, or by the kernel (EINVAL): a destination
-//     that is no unicast address here, or any one where lo is down.
+//     that is no unicast address here, or any one where lo was never up.
 //   - fs.ErrPermission: not in the initial user namespace, or no CAP_NET_ADMIN.
 //   - vipkit.ErrReplyLost: carried out or not, nobody knows: read again.
 //

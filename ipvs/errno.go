@@ -49,7 +49,7 @@ func classify(c *Change, errno syscall.Errno) (kind error, detail string) {
 		return errors.ErrUnsupported, missingModule(&c.Service)
 	case syscall.EINVAL:
 		if c.Op == AddDestination || c.Op == UpdateDestination {
-			return fs.ErrInvalid, "no unicast address here, or lo is down"
+			return fs.ErrInvalid, "no unicast address here, or lo was never up"
 		}
 		return fs.ErrInvalid, ""
 	case syscall.ERANGE, syscall.EMSGSIZE:

@@ -96,7 +96,7 @@ type Destination struct {
 	Forward Forward
 	// Upper is the number of connections above which the destination gets no
 	// new ones, until they fall below Lower (or 3/4 of Upper if Lower is 0).
-	// Zero: no limit.
+	// Zero: no limit. Both are at most 2³¹−1, and Lower at most Upper.
 	Upper, Lower uint32
 	// Tunnel applies to Forward == Tunnel only (since Linux 5.2; flags 5.3).
 	Tunnel TunnelConfig
@@ -119,7 +119,7 @@ const (
 type TunnelConfig struct {
 	Type  TunnelType
 	Port  uint16 // GUE only: UDP destination port, 1–65535
-	Flags uint16 // checksum flags, IP_VS_TUNNEL_ENCAP_FLAG_*; GUE and GRE only
+	Flags uint16 // zero, TunnelChecksum (GUE and GRE) or TunnelRemoteChecksum (GUE)
 }
 
 // TunnelType is an encapsulation, with the kernel's numbers.

@@ -1,5 +1,3 @@
-// Package ipvstest holds an IPVS in memory and the contract that every
-// [ipvs.Client] has to meet.
 package ipvstest
 
 import (

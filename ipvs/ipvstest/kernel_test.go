@@ -3,6 +3,9 @@
 package ipvstest_test
 
 import (
+	"fmt"
+	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -12,6 +15,7 @@ import (
 
 	moby "github.com/moby/ipvs"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/testenv"
@@ -88,17 +92,6 @@ const everything = `-A -t 10.0.0.1:80 -s rr
 -a -f 18 -6 -r [fd00::9:0]:0 -m -w 1
 `
 
-// parseAll reads lines for ipvsadm -R.
-func parseAll(t testing.TB, text string) (changes []ipvs.Change) {
-	t.Helper()
-	for line := range strings.Lines(text) {
-		var c ipvs.Change
-		require.NoError(t, c.UnmarshalText([]byte(line)))
-		changes = append(changes, c)
-	}
-	return changes
-}
-
 // TestKernelIpvsadm shows that ipvsadm prints what we wrote as we do, that it
 // takes what we print, and that we read what it wrote.
 func TestKernelIpvsadm(t *testing.T) {
@@ -142,7 +135,10 @@ func TestKernelIpvsadm(t *testing.T) {
 // tunnels, no persistence engine).
 func TestKernelMoby(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPVS)
-	c, ns := openIn(t)
+	_, ns := openIn(t)
+	c, err := ipvs.Open(&ipvs.Config{Namespace: ns.Path()})
+	require.NoError(t, err)
+	defer c.Close()
 	const text = `-A -t 10.0.0.1:80 -s rr
 -a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 10 -y 5
 -a -t 10.0.0.1:80 -r 10.1.0.9:80 -g -w 0
@@ -198,4 +194,83 @@ func TestKernelMoby(t *testing.T) {
 	got, err := save(t.Context(), c)
 	require.NoError(t, err)
 	require.Equal(t, text, got)
+}
+
+// TestKernelLoNeverUp pins that a namespace whose lo was never up, and which
+// therefore has no table of local routes, takes no destination.
+func TestKernelLoNeverUp(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS)
+	var c *ipvs.Conn
+	require.NoError(t, testenv.AddNetNS(t).Do(func() (err error) {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		c, err = ipvs.Open(nil)
+		return err
+	}))
+	defer c.Close()
+	changes := parseAll(t, "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n")
+	errs := c.Apply(t.Context(), changes)
+	require.Len(t, errs, 2)
+	require.NoError(t, errs[0])
+	require.ErrorIs(t, errs[1], fs.ErrInvalid)
+	require.ErrorContains(t, errs[1], "lo was never up")
+}
+
+// TestKernelRequests pins how many system calls a batch takes.
+func TestKernelRequests(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS)
+	c, _ := openIn(t)
+	_, err := c.Info(t.Context()) // learn the family's number
+	require.NoError(t, err)
+	messages, sends := c.Requests()
+	changes := table(1000)
+	require.Nil(t, c.Apply(t.Context(), changes))
+	messagesAfter, sendsAfter := c.Requests()
+	require.EqualValues(t, len(changes), messagesAfter-messages)
+	require.LessOrEqual(t, sendsAfter-sends, int64(6))
+}
+
+// table makes n services with five destinations each.
+func table(n int) (changes []ipvs.Change) {
+	for i := range n {
+		key := ipvs.Key{Protocol: vipkit.TCP, Addr: netip.AddrFrom4([4]byte{10, 96, byte(i >> 8), byte(i)}), Port: 80}
+		changes = append(changes, ipvs.Change{Op: ipvs.AddService, Service: ipvs.Service{Key: key, Scheduler: "rr"}})
+		for j := range 5 {
+			addr := netip.AddrFrom4([4]byte{10, 200 + byte(j), byte(i >> 8), byte(i)})
+			changes = append(changes, ipvs.Change{
+				Op: ipvs.AddDestination, Service: ipvs.Service{Key: key},
+				Destination: ipvs.Destination{DestKey: ipvs.DestKey{Addr: addr, Port: 8080}, Weight: 1},
+			})
+		}
+	}
+	return changes
+}
+
+// BenchmarkKernel writes and reads tables of services with five destinations.
+// Each write is to a new namespace, since deleted destinations linger and slow
+// later additions down.
+func BenchmarkKernel(b *testing.B) {
+	testenv.RequireKernel(b, testenv.IPVS)
+	for _, n := range []int{1000, 10_000} {
+		changes := table(n)
+		c, _ := openIn(b)
+		b.Run(fmt.Sprintf("services=%d/write", n), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				c, _ = openIn(b)
+				b.StartTimer()
+				require.Nil(b, c.Apply(b.Context(), changes))
+			}
+		})
+		c, _ = openIn(b)
+		require.Nil(b, c.Apply(b.Context(), changes))
+		b.Run(fmt.Sprintf("services=%d/read", n), func(b *testing.B) {
+			for b.Loop() {
+				have, err := ipvs.Snapshot(b.Context(), c)
+				require.NoError(b, err)
+				require.Len(b, have, n)
+			}
+		})
+	}
 }
