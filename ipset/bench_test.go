@@ -1,0 +1,81 @@
+package ipset
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/internal/nl"
+)
+
+func manyEntries(n int) []Entry {
+	entries := make([]Entry, n)
+	for i := range entries {
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		entries[i] = Entry{EntryKey: Key(a.Next(), vipkit.TCP, uint16(i))}
+	}
+	return entries
+}
+
+func BenchmarkEncode(b *testing.B) {
+	for _, n := range []int{100, 10000, 100000} {
+		entries := manyEntries(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			var batch nl.Batch
+			for b.Loop() {
+				batch.Reset()
+				batch.Begin(cmdAdd, 0)
+				for i := range entries {
+					appendEntry(&batch, &entries[i], uint32(i), false)
+				}
+				batch.End()
+			}
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for _, n := range []int{10, 100, 500} {
+		data := encoded(v4Set, manyEntries(n)...)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				h, _ := decodeHeader(data)
+				decodeEntries(h.set, h.adt, func(Entry, error) bool { return true })
+			}
+		})
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	for _, n := range []int{100, 10000, 100000} {
+		have := manyEntries(n + 1)
+		want := have[1:]
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if len(Diff(v4Set, have, want)) != 1 {
+					b.Fatal("want one change")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkText(b *testing.B) {
+	for _, n := range []int{1, 100, 10000} {
+		entries := manyEntries(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.ReportAllocs()
+			var text []byte
+			for b.Loop() {
+				text = text[:0]
+				for i := range entries {
+					text = entries[i].append(text)
+				}
+			}
+		})
+	}
+}
