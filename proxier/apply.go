@@ -180,8 +180,9 @@ func entrySubject(c ipset.Change) []ipvs.Key {
 		return []ipvs.Key{{Addr: e.Net.Addr()}}
 	case ipset.HashNet:
 		return []ipvs.Key{{}}
+	default:
+		return []ipvs.Key{keyOf(e), {Addr: e.Net.Addr()}}
 	}
-	return []ipvs.Key{keyOf(e), {Addr: e.Net.Addr()}}
 }
 
 // endpoint is the subject of an endpoint's safeguards.

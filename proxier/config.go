@@ -38,8 +38,10 @@ type Config struct {
 	// exactly one bit. Zero: 0x4000.
 	MasqueradeMark uint32
 	// LocalMarks are the firewall marks that select the endpoints of policy
-	// Local. They are compared and set as a whole. The zero value:
-	// 0x76690000–0x76693fff. The first marks packets to drop.
+	// Local. They are compared and set as a whole; the first marks packets to
+	// drop. A virtual server with one of them counts as ours, so two proxiers
+	// on one host need different ranges. The zero value: 16,384 marks that
+	// depend on Prefix.
 	LocalMarks MarkRange
 	// Logger gets what the proxier does, at debug and info level. Nil:
 	// nothing.

@@ -38,7 +38,7 @@ func assignMarks(c *config, services []Service, have map[string]uint32, stays ot
 			continue
 		}
 		h := fnv.New32a()
-		h.Write([]byte(svc.Name)) //nolint:errcheck // a hash never fails
+		_, _ = h.Write([]byte(svc.Name)) // a hash never fails
 		m := c.LocalMarks.First + h.Sum32()%size
 		for taken[m] {
 			m = c.LocalMarks.First + (m-c.LocalMarks.First+1)%size

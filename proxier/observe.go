@@ -84,15 +84,20 @@ func observeSets(ctx context.Context, client ipset.Client, c *config, s *state) 
 }
 
 // observeServers reads virtual servers. Ours are in the ledger, or have a mark
-// of our range.
+// of our range or of one that our entries still carry, from when it was another.
 func observeServers(ctx context.Context, client ipvs.Client, c *config, s *state) error {
 	s.foreignServers = make(map[ipvs.Key]bool)
+	carried := s.tuplesByMark()
 	for info, err := range client.Services(ctx) {
 		if err != nil {
 			return fmt.Errorf("read virtual servers: %w", err)
 		}
 		key := info.Key
-		if key.Mark != 0 && !c.LocalMarks.holds(key.Mark) || key.Mark == 0 && s.holder(key) == "" {
+		ours := s.holder(key) != ""
+		if key.Mark != 0 {
+			ours = c.LocalMarks.holds(key.Mark) || carried[key] != nil
+		}
+		if !ours {
 			s.foreignServers[key] = true
 			continue
 		}

@@ -102,7 +102,7 @@ func (s Step) lines() []string {
 		lines = append(lines, "ipvsadm "+c.String())
 	}
 	for _, c := range s.Addresses {
-		lines = append(lines, c.Change.String(c.Link))
+		lines = append(lines, c.String(c.Link))
 	}
 	for _, m := range s.Flows {
 		lines = append(lines, "conntrack "+m.String())

@@ -3,6 +3,7 @@ package proxier
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net/netip"
 	"strings"
 	"time"
@@ -179,10 +180,19 @@ func (c *Config) resolved() (*config, error) {
 		r.MasqueradeMark = 0x4000
 	}
 	if r.LocalMarks == (MarkRange{}) {
-		r.LocalMarks = MarkRange{First: 0x76690000, Last: 0x76693fff}
+		r.LocalMarks = defaultMarks(r.Prefix)
 	}
 	r.dropMark = r.LocalMarks.First
 	return &r, r.validate()
+}
+
+// defaultMarks returns 16,384 marks from 0x70000000 on, other ones for another
+// prefix in all but one of 8,192 cases. None holds the default masquerade bit.
+func defaultMarks(prefix string) MarkRange {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(prefix)) // a hash never fails
+	first := 0x70000000 | h.Sum32()%0x2000<<15
+	return MarkRange{First: first, Last: first + 0x3fff}
 }
 
 func (c *config) validate() error {
