@@ -25,6 +25,8 @@ var update = flag.Bool("update", false, "rewrite the expectations of testdata/*.
 //	config    a proxier.Config as JSON; the proxier is made anew, as after a restart
 //	host      what somebody else has set up: its files follow as host/ipvsadm, host/ipset, …
 //	services  what is wanted from now on; it is planned, and then applied
+//	upsert    services to add or change; others stay
+//	delete    names of services to remove, a line each; others stay
 //	fault     writes that fail from now on: a line each, text that they contain; none: no fault
 //
 // and, after services, what must have come of it:
@@ -102,6 +104,12 @@ func (s *script) section(t *testing.T, name, text string) (got string, expected 
 		s.recorder.Fault = faultOn(text)
 	case "services":
 		s.apply(t, text)
+	case "upsert":
+		services, err := proxier.ParseServices(text)
+		require.NoError(t, err)
+		s.change(t, proxier.Changes{Upsert: services})
+	case "delete":
+		s.change(t, proxier.Changes{Delete: strings.Fields(text)})
 	case "plan":
 		return s.plan, true
 	case "report":
@@ -140,10 +148,7 @@ func (s *script) apply(t *testing.T, text string) {
 
 	s.recorder.Reset()
 	report, err := s.proxier.ApplyServices(t.Context(), services)
-	s.report = report.String()
-	if err != nil {
-		s.report += fmt.Sprintf("error: %v\n", err)
-	}
+	s.reported(report, err)
 	if len(report.Failed) > len(plan.Refused) {
 		return // writes failed: the trace is shorter, and something is left to do
 	}
@@ -155,6 +160,28 @@ func (s *script) apply(t *testing.T, text string) {
 	again, err = s.proxier.Plan(t.Context(), services)
 	require.NoError(t, err)
 	require.Empty(t, again.String(), "nothing is left to do after a restart")
+}
+
+// change applies changes; its plan is what was written.
+func (s *script) change(t *testing.T, c proxier.Changes) {
+	s.recorder.Reset()
+	report, err := s.proxier.Apply(t.Context(), c)
+	s.reported(report, err)
+	s.plan = ""
+	for _, w := range s.recorder.Writes() {
+		s.plan += w + "\n"
+	}
+	s.recorder.Reset()
+	_, again := s.proxier.Apply(t.Context(), c)
+	require.Equal(t, fmt.Sprint(err), fmt.Sprint(again))
+	require.Empty(t, s.recorder.Writes(), "nothing is left to do")
+}
+
+func (s *script) reported(r proxier.Report, err error) {
+	s.report = r.String()
+	if err != nil {
+		s.report += fmt.Sprintf("error: %v\n", err)
+	}
 }
 
 // withoutFlows drops the lines of conntrack, of which several are one write, and
