@@ -194,7 +194,8 @@ func (c *Conn) failed(op, object string, err error) error {
 	e := &vipkit.OpError{Op: op, Object: object, Err: err}
 	for _, kind := range []error{errors.ErrUnsupported, fs.ErrPermission, fs.ErrNotExist} {
 		if errors.Is(err, kind) {
-			e.Kind = kind
+			// The text of an error that is of its own kind is not printed.
+			e.Kind, e.Detail = kind, strings.TrimSuffix(err.Error(), ": "+kind.Error())
 			break
 		}
 	}

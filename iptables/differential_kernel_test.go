@@ -28,15 +28,23 @@ var (
 	worldTables = []string{"nat", "filter", "mangle"}
 	worldChains = []string{"A", "A", "B", "B", "C", "D"}
 	worldRules  = []iptables.Rule{
-		"-j RETURN", "-j ACCEPT", "-j DROP", "", "-j A", "-j B", "-j C", "-g B", "-j NONE", "-j INPUT",
-		"-m set --match-set S dst -j B", "-m set --match-set NOSET dst -j RETURN", "-m set --match-set S bogus -j RETURN",
-		"-p tcp --dport 80 -j A", "-p 17 -m udp --sport 5 -j C", "-m tcp --dport 1 -j RETURN",
-		"-j MARK --or-mark 0x4000", "-m mark --mark 0x4000/0x4000 -j RETURN", "-j MARK", "-j MARK --bogus 1",
-		"-j MASQUERADE", "-j MASQUERADE --random-fully", "-j REJECT", "-p tcp -j REJECT --reject-with tcp-reset",
-		"-j REJECT --reject-with tcp-reset", "-j SET --map-set S dst --map-mark", "-j SET --map-set NOSET dst --map-mark",
-		"-m comment --comment \"two words\" -j RETURN", "-m addrtype --dst-type LOCAL -j A", "-m addrtype -j A",
-		"-m conntrack --ctstate NEW,RELATED -j ACCEPT", "-i eth0 -j RETURN", "-o eth0 -j B", "-m nomatch -j RETURN",
-		"! -p tcp -j RETURN", "-j RETURN --bogus",
+		"-j RETURN", "-j ACCEPT", "", "-j A", "-j B", "-j C", "-g B", "-m set --match-set S dst -j B",
+		"-p tcp --dport 80 -j A", "-p 17 -m udp --sport 5 -j C", "! -p tcp -j RETURN",
+		"-j MARK --or-mark 0x4000", "-m mark --mark 0x4000/0x4000 -j RETURN", "-m comment --comment \"two words\" -j RETURN",
+		"-m addrtype --dst-type LOCAL -j A", "-m conntrack --ctstate NEW,RELATED -j ACCEPT",
+	}
+	// Right in some places only, or in none.
+	worldFaults = []iptables.Rule{
+		"-j DROP", "-j NONE", "-g NONE", "-m set --match-set NOSET dst -j RETURN", "-m set --match-set S bogus -j RETURN",
+		"-j MARK", "-j MARK --bogus 1", "-j MASQUERADE", "-j MASQUERADE --random-fully", "-j REJECT",
+		"-p tcp -j REJECT --reject-with tcp-reset", "-j REJECT --reject-with tcp-reset", "-j SET --map-set S dst --map-mark",
+		"-j SET --map-set NOSET dst --map-mark", "-m addrtype -j A", "-i eth0 -j RETURN", "-o eth0 -j B", "-m nomatch -j RETURN",
+		"-j RETURN --bogus", "-j INPUT", "-m tcp --dport 1 -j RETURN",
+	}
+	// What an edit is, as often as it is here.
+	worldVerbs = []iptables.Verb{
+		iptables.NewChain, iptables.NewChain, iptables.Append, iptables.Append, iptables.Append, iptables.Insert,
+		iptables.Insert, iptables.Delete, iptables.Delete, iptables.DeleteChain,
 	}
 )
 
@@ -54,14 +62,25 @@ func randomRestore(r *rand.Rand) []iptables.Edit {
 			table = pick(worldTables)
 		}
 		e := iptables.Edit{Table: table, Chain: pick(worldChains), Rule: worldRules[r.IntN(len(worldRules))]}
+		if r.IntN(2) == 0 {
+			e.Rule = worldRules[r.IntN(5)]
+		}
+		if r.IntN(6) == 0 {
+			e.Rule = worldFaults[r.IntN(len(worldFaults))]
+		}
 		if r.IntN(4) == 0 {
 			e.Chain = pick(iptables.BuiltinChains(table))
 		}
-		switch e.Verb = iptables.Verb(1 + r.IntN(5)); e.Verb {
+		switch e.Verb = worldVerbs[r.IntN(len(worldVerbs))]; e.Verb {
 		case iptables.NewChain, iptables.DeleteChain:
 			e.Chain, e.Rule = pick(worldChains), ""
 		case iptables.Insert:
 			e.Pos = 1 + r.IntN(3)
+			if slices.ContainsFunc(edits, func(o iptables.Edit) bool { return o.Verb == iptables.NewChain }) {
+				e.Verb, e.Pos = iptables.Append, 0 // refused in such a chain
+			}
+		case iptables.Delete:
+			e.Rule = worldRules[r.IntN(5)]
 		}
 		edits = append(edits, e)
 	}
@@ -156,7 +175,9 @@ func TestKernelDifferential(t *testing.T) {
 				check := func(restores [][]iptables.Edit) (at int, how string, done int) {
 					t.Run("run", func(t *testing.T) {
 						conn, _ := kernelConn(t, backend, f, "S")
-						fake := &iptablestest.Fake{Sets: func(name string) bool { return name == "S" }}
+						fake := &iptablestest.Fake{
+							Tool: iptables.Info{Backend: backend}, Sets: func(name string) bool { return name == "S" },
+						}
 						at, how, done = disagreement(conn, fake, f, restores)
 					})
 					return at, how, done

@@ -42,7 +42,8 @@ const (
 	// Append adds a rule at the end ("-A CHAIN RULE").
 	Append
 	// Insert adds a rule at position Pos, counted from 1 and at most one more
-	// than there are rules ("-I CHAIN POS RULE").
+	// than there are rules ("-I CHAIN POS RULE"). Not for a chain that the same
+	// restore declares: append to that in order.
 	Insert
 	// Delete removes the first rule equal to Rule ("-D CHAIN RULE").
 	Delete

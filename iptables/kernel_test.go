@@ -3,14 +3,20 @@
 package iptables_test
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/internal/run"
 	"github.com/vipkit/vipkit/internal/testenv"
 	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/iptables/iptablestest"
@@ -46,6 +52,176 @@ func TestKernelClient(t *testing.T) {
 				conn, _ := kernelConn(t, backend, f, set)
 				return conn
 			})
+		})
+	}
+}
+
+// TestKernelObject pins which edit an error names, for each back end. Both keep
+// the tool's words.
+func TestKernelObject(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPTables, testenv.IPSet, "ipset")
+	newChain := iptables.Edit{Table: "nat", Verb: iptables.NewChain, Chain: "A"}
+	rule := func(r iptables.Rule) iptables.Edit {
+		return iptables.Edit{Table: "nat", Verb: iptables.Append, Chain: "A", Rule: r}
+	}
+	jump := iptables.Edit{Table: "nat", Verb: iptables.Insert, Chain: "PREROUTING", Pos: 1, Rule: "-j A"}
+	for _, c := range []struct {
+		edits       []iptables.Edit
+		nft, legacy string
+	}{
+		{[]iptables.Edit{newChain, rule("-j RETURN"), rule("-j NONE"), jump}, "nat -A A -j NONE", "nat -A A -j NONE"},
+		{[]iptables.Edit{newChain, rule("-m set --match-set NONE dst -j RETURN"), jump},
+			"nat -A A -m set --match-set NONE dst -j RETURN", "nat -A A -m set --match-set NONE dst -j RETURN"},
+		{[]iptables.Edit{newChain, rule("-j REJECT")}, "nat -A A -j REJECT", "nat -A A -j REJECT"},
+		{[]iptables.Edit{newChain, rule("-j MASQUERADE"), jump, rule("-j RETURN")},
+			"nat -I PREROUTING 1 -j A", "nat :A - [0:0]; -A A -j MASQUERADE; -I PREROUTING 1 -j A; and 1 more"},
+	} {
+		for _, backend := range backends {
+			t.Run(backend, func(t *testing.T) {
+				conn, _ := kernelConn(t, backend, vipkit.IPv4, "")
+				err := conn.Restore(context.Background(), vipkit.IPv4, c.edits)
+				var op *vipkit.OpError
+				require.ErrorAs(t, err, &op)
+				require.ErrorIs(t, err, fs.ErrInvalid)
+				want := map[string]string{"nft": c.nft, "legacy": c.legacy}[backend]
+				require.Equal(t, want, op.Object, "%v", err)
+				require.NotEmpty(t, op.Detail)
+			})
+		}
+	}
+}
+
+// TestKernelLock has somebody else hold the lock of the legacy back end.
+func TestKernelLock(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPTables)
+	conn, _ := kernelConn(t, "legacy", vipkit.IPv4, "")
+	lock, err := os.OpenFile(os.Getenv("XTABLES_LOCKFILE"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer lock.Close()
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+
+	edits := []iptables.Edit{{Table: "nat", Verb: iptables.NewChain, Chain: "A"}}
+	for _, patience := range []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond} {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		start := time.Now()
+		require.ErrorIs(t, conn.Restore(ctx, vipkit.IPv4, edits), context.DeadlineExceeded)
+		require.Less(t, time.Since(start), patience+5*time.Second)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(200*time.Millisecond, cancel)
+	require.ErrorIs(t, conn.Restore(ctx, vipkit.IPv4, edits), context.Canceled)
+	tables, err := conn.Save(context.Background(), vipkit.IPv4)
+	require.NoError(t, err)
+	require.Empty(t, tables)
+
+	time.AfterFunc(200*time.Millisecond, func() { _ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
+	require.NoError(t, conn.Restore(context.Background(), vipkit.IPv4, edits))
+}
+
+// TestKernelPermission asks without the privilege: a read that may not be made
+// is an error, never an empty table.
+func TestKernelPermission(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPTables)
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			conn, _ := kernelConn(t, backend, vipkit.IPv4, "")
+			edits := []iptables.Edit{{Table: "nat", Verb: iptables.NewChain, Chain: "A"}}
+			require.NoError(t, conn.Restore(context.Background(), vipkit.IPv4, edits))
+			exe, err := os.Executable()
+			require.NoError(t, err)
+			dir, err := os.MkdirTemp("/tmp", "vipkit") // t.TempDir is root's
+			require.NoError(t, err)
+			defer os.RemoveAll(dir)
+			require.NoError(t, os.Chmod(dir, 0o777)) //nolint:gosec // nobody's child works in it
+			copied := filepath.Join(dir, "iptables.test")
+			data, err := os.ReadFile(exe)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(copied, data, 0o755)) //nolint:gosec // it is run by nobody
+
+			cmd := exec.Command(copied, "-test.run=^TestUnprivilegedChild$", "-test.v") //nolint:forbidigo // a child without privilege
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "VIPKIT_UNPRIVILEGED="+backend, "XTABLES_LOCKFILE="+filepath.Join(dir, "lock"), "TMPDIR="+dir)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			require.Contains(t, string(out), "--- PASS: TestUnprivilegedChild")
+		})
+	}
+}
+
+// TestUnprivilegedChild is what TestKernelPermission runs as nobody.
+func TestUnprivilegedChild(t *testing.T) {
+	backend := os.Getenv("VIPKIT_UNPRIVILEGED")
+	if backend == "" {
+		t.Skip("runs only as the child of TestKernelPermission")
+	}
+	conn, err := iptables.Open(&iptables.Config{Backend: backend})
+	require.NoError(t, err)
+	ctx := context.Background()
+	_, err = conn.Info(ctx, vipkit.IPv4)
+	require.NoError(t, err)
+	for _, tables := range [][]string{nil, {"nat"}, {"nat", "filter"}} {
+		_, err = conn.Save(ctx, vipkit.IPv4, tables...)
+		require.ErrorIs(t, err, fs.ErrPermission, "save %v", tables)
+	}
+	err = conn.Restore(ctx, vipkit.IPv4, []iptables.Edit{{Table: "nat", Verb: iptables.NewChain, Chain: "B"}})
+	require.ErrorIs(t, err, fs.ErrPermission)
+}
+
+// TestKernelForeignRules has tables that people make: every rule that iptables-save
+// prints is read, normalised to itself, and deleted by what was read.
+func TestKernelForeignRules(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPTables, testenv.IPSet, "ipset")
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			conn, ns := kernelConn(t, backend, vipkit.IPv4, "S")
+			for _, rule := range [][]string{
+				{"-p", "tcp", "-m", "multiport", "--dports", "1,2,3:4", "-j", "DROP"},
+				{"-m", "statistic", "--mode", "random", "--probability", "0.5", "-j", "RETURN"},
+				{"-m", "limit", "--limit", "5/min", "-j", "LOG", "--log-prefix", "a b: "},
+				{"-m", "comment", "--comment", `"quoted" it's \`, "-m", "mark", "!", "--mark", "1/3"},
+				{"-p", "tcp", "--syn", "-j", "REJECT", "--reject-with", "tcp-reset"},
+				{"-m", "conntrack", "--ctstate", "DNAT,NEW", "--ctorigdstport", "80", "-j", "ACCEPT"},
+				{"-m", "set", "--match-set", "S", "src", "!", "--update-counters", "-j", "DROP"},
+			} {
+				ns.Run(t, "iptables-"+backend, append([]string{"-w", "-A", "INPUT"}, rule...)...)
+			}
+			printed, err := iptables.Parse(ns.Run(t, "iptables-"+backend+"-save", "-t", "filter"))
+			require.NoError(t, err)
+			tables, err := conn.Save(context.Background(), vipkit.IPv4, "filter")
+			require.NoError(t, err)
+			require.Equal(t, printed, tables)
+			var edits []iptables.Edit
+			for _, r := range tables[0].Chains[0].Rules {
+				edits = append(edits, iptables.Edit{Table: "filter", Verb: iptables.Delete, Chain: "INPUT", Rule: r})
+			}
+			require.Len(t, edits, 7)
+			require.NoError(t, conn.Restore(context.Background(), vipkit.IPv4, edits))
+		})
+	}
+}
+
+// TestKernelProcesses pins how many processes each call starts.
+func TestKernelProcesses(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPTables)
+	for _, backend := range backends {
+		t.Run(backend, func(t *testing.T) {
+			conn, _ := kernelConn(t, backend, vipkit.IPv4, "")
+			ctx := context.Background()
+			started := func(f func()) int64 {
+				before := run.Started()
+				f()
+				return run.Started() - before
+			}
+			require.EqualValues(t, 2, started(func() { _, _ = conn.Info(ctx, vipkit.IPv4) }))
+			require.EqualValues(t, 0, started(func() { _, _ = conn.Info(ctx, vipkit.IPv4) }))
+			require.EqualValues(t, 1, started(func() { _, _ = conn.Save(ctx, vipkit.IPv4, "nat") }))
+			require.EqualValues(t, 1, started(func() { _, _ = conn.Save(ctx, vipkit.IPv4) }))
+			require.EqualValues(t, 0, started(func() { _ = conn.Restore(ctx, vipkit.IPv4, nil) }))
+			require.EqualValues(t, 1, started(func() {
+				_ = conn.Restore(ctx, vipkit.IPv4, []iptables.Edit{{Table: "nat", Verb: iptables.NewChain, Chain: "A"}})
+			}))
 		})
 	}
 }

@@ -86,7 +86,8 @@ func RestoreText(edits []Edit) string { return render(edits).text }
 // table or verb, a chain name that the tools cannot take, making or deleting
 // a built-in chain or jumping to one, a position below 1, a rule that would be
 // more than one line or more than one rule, an address of the other family, a
-// protocol's match without the protocol. Each fault is a
+// protocol's match without the protocol; and an insertion into a chain that the
+// same edits declare, which the nft back end gets wrong. Each fault is a
 // *vipkit.OpError of kind fs.ErrInvalid, joined in the order of the edits.
 // Clients refuse edits by it before they change anything.
 func Validate(f vipkit.Family, edits []Edit) error {
@@ -94,8 +95,18 @@ func Validate(f vipkit.Family, edits []Edit) error {
 		return refuse("", fmt.Sprintf("address family %d", f))
 	}
 	var errs []error
+	declared := map[[2]string]bool{}
 	for _, e := range edits {
-		if reason := e.fault(f); reason != "" {
+		reason := e.fault(f)
+		chain := [2]string{e.Table, e.Chain}
+		if e.Verb == NewChain {
+			declared[chain] = true
+		} else if e.Verb == Insert && declared[chain] && reason == "" {
+			// iptables-nft 1.8.9 counts from the rules that the chain had
+			// before it was flushed, and puts the rule anywhere.
+			reason = "insertion into a chain that the same restore declares: append in order"
+		}
+		if reason != "" {
 			errs = append(errs, refuse(fmt.Sprintf("%.200q", e.String()), reason))
 		}
 	}

@@ -111,6 +111,9 @@ func (t *table) walk(hook, name string, path []string, done map[string]bool) err
 		}
 		to := r.Target()
 		if t.chains[to] == nil {
+			if t.backend == "legacy" && r == iptables.Rule("-j "+to) && slices.Contains(verdicts, to) {
+				break // mark_source_chains goes no further
+			}
 			continue
 		}
 		if slices.Contains(path, to) {

@@ -205,11 +205,17 @@ func testNormalForm(h host) {
 func testEdits(h host) {
 	h.restore()
 	require.Empty(h.t, h.dump())
-	h.restore(newChain("filter", "TT"), add("filter", "TT", "-j RETURN"), add("filter", "TT", "-j RETURN"),
-		insert("filter", "TT", 3, "-j DROP"), insert("filter", "TT", 1, "-j ACCEPT"), remove("filter", "TT", "-j RETURN"),
+	h.restore(newChain("filter", "TT"), add("filter", "TT", "-j RETURN"), add("filter", "TT", "-j RETURN"))
+	h.restore(insert("filter", "TT", 3, "-j DROP"), insert("filter", "TT", 1, "-j ACCEPT"), remove("filter", "TT", "-j RETURN"),
 		insert("filter", "INPUT", 1, "-j TT"))
 	require.Equal(h.t, []iptables.Rule{"-j ACCEPT", "-j RETURN", "-j DROP"}, h.rules("filter", "TT"))
 	require.Equal(h.t, []iptables.Rule{"-j TT"}, h.rules("filter", "INPUT"))
+
+	// A jump moves to the front in one restore.
+	h.restore(add("filter", "INPUT", "-j ACCEPT"), insert("filter", "INPUT", 1, "-p tcp -j ACCEPT"))
+	h.restore(remove("filter", "INPUT", "-j TT"), insert("filter", "INPUT", 1, "-j TT"), remove("filter", "INPUT", "-j ACCEPT"))
+	require.Equal(h.t, []iptables.Rule{"-j TT", "-p tcp -j ACCEPT"}, h.rules("filter", "INPUT"))
+	h.restore(remove("filter", "INPUT", "-p tcp -j ACCEPT"))
 
 	h.restore(newChain("filter", "TT"), newChain("filter", "TT"))
 	require.Empty(h.t, h.rules("filter", "TT"), "a chain that is declared again is flushed")
@@ -282,7 +288,7 @@ func testInvalid(h host) {
 		{}, newChain("bogus", "TT"), newChain("filter", ""), newChain("filter", "A23456789-123456789-123456789"),
 		newChain("filter", "two words"), newChain("filter", "line\nbreak"), newChain("filter", "-x"), newChain("filter", "DROP"),
 		newChain("filter", "INPUT"), deleteChain("filter", "INPUT"), add("filter", "PREROUTING", "-j DROP"),
-		insert("filter", "INPUT", 0, "-j DROP"), insert("filter", "INPUT", -1, "-j DROP"),
+		insert("filter", "TT", 1, "-j DROP"), insert("filter", "INPUT", 0, "-j DROP"), insert("filter", "INPUT", -1, "-j DROP"),
 		{Table: "filter", Verb: iptables.Append, Chain: "INPUT", Pos: 1, Rule: "-j DROP"},
 		{Table: "filter", Verb: iptables.NewChain, Chain: "TT", Rule: "-j DROP"},
 		{Table: "filter", Verb: 99, Chain: "TT"},

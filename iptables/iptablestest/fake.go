@@ -23,11 +23,16 @@ type Call struct {
 }
 
 // Fake is a host's iptables in memory. It refuses what the tools and the kernel
-// refuse. The zero value is a host whose tables nobody uses, with tools of
-// version 1.8.9 and the nft back end. It is safe for concurrent use; its fields
-// are set before the first call.
+// refuse: with a back end in Tool what that one refuses, with none what either
+// of them does. The zero value is a host whose tables nobody uses. It is safe
+// for concurrent use; its fields are set before the first call.
+//
+// The back ends differ in this: the legacy one takes a target that is not for
+// the table in a rule that is gone at the end of the restore, and loops and
+// misplaced targets behind a rule that ends every packet's way (-j RETURN).
 type Fake struct {
-	// Tool is what Info returns; the zero value stands for the default.
+	// Tool is what Info returns; the zero value stands for version 1.8.9, the
+	// back end nft, and --random-fully.
 	Tool iptables.Info
 	// Sets tells whether there is an IP set of a name, for rules that refer to
 	// one. Nil: there always is. It is called with the Fake locked and must
@@ -98,6 +103,7 @@ func (f *Fake) Restore(ctx context.Context, family vipkit.Family, edits []iptabl
 		f.restores++
 		for _, name := range tablesOf(edits) {
 			t := f.table(family, name).clone()
+			t.backend = f.Tool.Backend
 			if err := t.restore(edits, f.Sets); err != nil {
 				return err
 			}

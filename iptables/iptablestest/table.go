@@ -15,6 +15,9 @@ type table struct {
 	family vipkit.Family
 	name   string
 	chains map[string]*chain
+	// backend is that of the restore under way: nft, legacy, or empty for
+	// whatever either refuses.
+	backend string
 }
 
 // chain is a chain of a table; a chain of somebody's own has no policy.
@@ -118,6 +121,11 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 	c := t.chains[e.Chain]
 	if c == nil && e.Verb != iptables.NewChain {
 		return refuse(e, fs.ErrNotExist, "no such chain")
+	}
+	if takesRule && e.Verb != iptables.Delete && t.backend != "legacy" {
+		if reason := t.misplaced(e.Rule, ""); reason != "" {
+			return refuse(e, fs.ErrInvalid, reason)
+		}
 	}
 	switch e.Verb {
 	case iptables.NewChain:
