@@ -13,7 +13,7 @@ import (
 )
 
 // TestKernelFilter pins what kernels do with CTA_FILTER: what it takes from the
-// dump, and that an IPv6 address in it selects the flows of all others.
+// dump, and whether an IPv6 address in it selects the flows of all others.
 func TestKernelFilter(t *testing.T) {
 	testenv.RequireKernel(t, testenv.Conntrack)
 	testenv.NewNetNS(t)

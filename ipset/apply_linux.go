@@ -133,13 +133,12 @@ func (w *writer) addEntries(i int) int {
 	begin(w.batch, cmd, flags, w.proto, c.Set.Name)
 	w.batch.U32(attrLineno, 0)
 	adt := w.batch.Nest(attrADT)
+	p, _ := c.Set.Type.parts()
 	for ; i < len(w.changes) && sameRun(c, &w.changes[i]) && w.batch.MessageLen() < maxBulk; i++ {
 		next := &w.changes[i]
-		if i > first {
-			if err := next.Validate(); err != nil {
-				w.fail(i, kindError(*next, fs.ErrInvalid, err))
-				continue
-			}
+		if !next.Entry.valid(p, c.Set.Family) || c.Op != DeleteEntry && !next.Entry.validExtensions(p) {
+			w.fail(i, kindError(*next, fs.ErrInvalid, next.Validate()))
+			continue
 		}
 		appendEntry(w.batch, &next.Entry, uint32(i+1), next.Op == DeleteEntry)
 	}

@@ -87,9 +87,9 @@ func knownRevision(t Type) uint8 {
 	return 6
 }
 
-// maxBulk is when a message takes no more entries. The kernel echoes the whole
-// message when an entry fails, and the echo has to fit the receive buffer.
-const maxBulk = 32 << 10
+// maxBulk is when a message takes no more entries: an attribute has less than
+// 64 KiB.
+const maxBulk = 60 << 10
 
 // maxEntry is more than any entry takes.
 const maxEntry = 512

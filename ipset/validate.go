@@ -135,7 +135,7 @@ func (k EntryKey) Validate(t Type, f vipkit.Family) error {
 
 // valid is the fast way through Validate for keys without a fault: no
 // allocation, no text.
-func (k EntryKey) valid(p parts, f vipkit.Family) bool {
+func (k *EntryKey) valid(p parts, f vipkit.Family) bool {
 	return validNet(k.Net, p.addr, p.net, f) && validNet(k.Net2, p.addr2, p.net2, f) &&
 		(p.proto && k.Protocol.Valid() || !p.proto && k.Protocol == 0) &&
 		(p.proto || p.port || k.Port == 0)
@@ -206,7 +206,7 @@ func (e Entry) Validate(set Set) error {
 	return errors.Join(errs...)
 }
 
-func (e Entry) validExtensions(p parts) bool {
+func (e *Entry) validExtensions(p parts) bool {
 	return len(e.Comment) <= maxComment && (e.Comment == "" || !strings.ContainsAny(e.Comment, badComment)) &&
 		(e.Mark == 0 || e.MarkMask != 0) &&
 		(e.Timeout == Forever || e.Timeout >= 0 && validSeconds(e.Timeout)) &&
