@@ -80,7 +80,7 @@ func listError(ctx context.Context, link string, means Means, err error) error {
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &errno):
-		e.Kind, e.Detail = classify(list, errno)
+		e.Detail, e.Kind = classify(list, errno)
 	case errors.Is(err, vipkit.ErrInterrupted):
 		e.Kind = vipkit.ErrInterrupted
 	case errors.Is(err, vipkit.ErrReplyLost):

@@ -22,38 +22,38 @@ const (
 
 // classify returns the kind of the kernel's answer to an operation, and what
 // there is to say about it.
-func classify(op operation, errno syscall.Errno) (kind error, detail string) {
+func classify(op operation, errno syscall.Errno) (detail string, kind error) {
 	switch errno {
 	case syscall.EPERM:
-		return fs.ErrPermission, ""
+		return "", fs.ErrPermission
 	case syscall.ENODEV:
-		return fs.ErrNotExist, "no such link"
+		return "no such link", fs.ErrNotExist
 	case syscall.EEXIST:
-		return fs.ErrExist, ""
+		return "", fs.ErrExist
 	case syscall.EINVAL, syscall.ERANGE:
-		return fs.ErrInvalid, ""
+		return "", fs.ErrInvalid
 	case syscall.EAFNOSUPPORT:
-		return errors.ErrUnsupported, "the kernel has no such address family"
+		return "the kernel has no such address family", errors.ErrUnsupported
 	case syscall.EOPNOTSUPP:
 		if op == createLink {
-			return errors.ErrUnsupported, "the kernel has no dummy links: module dummy, CONFIG_DUMMY"
+			return "the kernel has no dummy links: module dummy, CONFIG_DUMMY", errors.ErrUnsupported
 		}
-		return errors.ErrUnsupported, ""
+		return "", errors.ErrUnsupported
 	case syscall.EACCES:
 		// IPv6 only (ipv6_find_idev, ip6_route_info_create): who may not
 		// change anything gets EPERM.
-		return errors.ErrUnsupported, "IPv6 is disabled on the link (disable_ipv6)"
+		return "IPv6 is disabled on the link (disable_ipv6)", errors.ErrUnsupported
 	case syscall.ENETDOWN:
-		return fs.ErrInvalid, "the link is down"
+		return "the link is down", fs.ErrInvalid
 	case syscall.EADDRNOTAVAIL:
 		if op == deleteAddress {
-			return fs.ErrNotExist, ""
+			return "", fs.ErrNotExist
 		}
-		return fs.ErrInvalid, ""
+		return "", fs.ErrInvalid
 	case syscall.ESRCH:
 		if op == deleteRoute {
-			return fs.ErrNotExist, ""
+			return "", fs.ErrNotExist
 		}
 	}
-	return nil, ""
+	return "", nil
 }

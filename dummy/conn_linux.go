@@ -164,7 +164,7 @@ func opError(op, object string, what operation, err error) error {
 	case errors.As(err, &missing):
 		e.Kind, e.Err = fs.ErrNotExist, nil
 	case errors.As(err, &errno):
-		e.Kind, e.Detail = classify(what, errno)
+		e.Detail, e.Kind = classify(what, errno)
 	}
 	return e
 }

@@ -80,19 +80,19 @@ func TestClassify(t *testing.T) {
 			syscall.EAFNOSUPPORT: errors.ErrUnsupported, syscall.EOPNOTSUPP: errors.ErrUnsupported,
 			syscall.EACCES: errors.ErrUnsupported, syscall.ENOBUFS: nil,
 		} {
-			kind, _ := classify(op, errno)
+			_, kind := classify(op, errno)
 			require.Equal(t, want, kind, "%d %v", op, errno)
 		}
-		kind, _ := classify(op, syscall.ESRCH)
-		require.Equal(t, op == deleteRoute, kind == fs.ErrNotExist, "%d ESRCH", op)
-		kind, _ = classify(op, syscall.EADDRNOTAVAIL)
+		_, kind := classify(op, syscall.ESRCH)
+		require.Equal(t, op == deleteRoute, errors.Is(kind, fs.ErrNotExist), "%d ESRCH", op)
+		_, kind = classify(op, syscall.EADDRNOTAVAIL)
 		if op == deleteAddress {
 			require.Equal(t, fs.ErrNotExist, kind)
 		} else {
 			require.Equal(t, fs.ErrInvalid, kind)
 		}
 	}
-	_, detail := classify(createLink, syscall.EOPNOTSUPP)
+	detail, _ := classify(createLink, syscall.EOPNOTSUPP)
 	require.Contains(t, detail, "CONFIG_DUMMY")
 }
 

@@ -60,7 +60,7 @@ func (w *writer) refused(ctx context.Context, f nl.Failure) {
 	case f.Errno == unix.ECANCELED && ctx.Err() != nil:
 		e.Err = ctx.Err()
 	default:
-		kind, detail := classify(operationOf(w.changes[i]), f.Errno)
+		detail, kind := classify(operationOf(w.changes[i]), f.Errno)
 		e.Kind = kind
 		if e.Detail == "" {
 			e.Detail = detail

@@ -163,13 +163,13 @@ func (c *Conn) explain(ctx context.Context, f vipkit.Family, edits []Edit, in in
 	table := in.tables[failure.line]
 	// Only with -t does the tool say why a table cannot be had; the restore
 	// that failed has already made the kernel load it.
-	tables, err := c.save(ctx, f, "-t", table)
-	if err != nil || failure.table {
-		for _, kind := range []error{fs.ErrPermission, context.Canceled, context.DeadlineExceeded} {
-			if errors.Is(err, kind) {
-				return kind
-			}
+	tables, failed := c.save(ctx, f, "-t", table)
+	for _, kind := range []error{fs.ErrPermission, context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(failed, kind) {
+			return kind
 		}
+	}
+	if failed != nil || failure.table {
 		return errors.ErrUnsupported
 	}
 	bad := in.edits[failure.line]

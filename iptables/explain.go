@@ -66,47 +66,24 @@ func describe(edits []Edit) string {
 // diagnose says why the edit at index bad was refused, given the table as it was
 // before, for the back end that does not say so itself.
 func diagnose(before Table, edits []Edit, bad int) error {
-	type chain struct{ rules, uses int }
-	chains := map[string]chain{}
-	use := func(r Rule, n int) {
-		if c, ok := chains[r.Target()]; ok {
-			c.uses += n
-			chains[r.Target()] = c
-		}
-	}
+	chains := map[string]bool{}
 	for _, name := range BuiltinChains(before.Name) {
-		chains[name] = chain{}
+		chains[name] = true
 	}
 	for _, c := range before.Chains {
-		chains[c.Name] = chain{rules: len(c.Rules)}
-	}
-	for _, c := range before.Chains {
-		for _, r := range c.Rules {
-			use(r, 1)
-		}
+		chains[c.Name] = true
 	}
 	for _, e := range edits[:bad] {
 		if e.Table != before.Name {
 			continue
 		}
-		c := chains[e.Chain]
-		switch e.Verb {
-		case NewChain:
-			c.rules = 0
-		case Append, Insert:
-			c.rules++
-		case Delete:
-			c.rules--
-		}
-		chains[e.Chain] = c
-		if e.Verb == DeleteChain {
-			delete(chains, e.Chain)
+		if e.Verb == NewChain || e.Verb == DeleteChain {
+			chains[e.Chain] = e.Verb == NewChain
 		}
 	}
 	e := edits[bad]
-	_, there := chains[e.Chain]
 	switch {
-	case !there, e.Verb == Delete:
+	case !chains[e.Chain], e.Verb == Delete:
 		return fs.ErrNotExist
 	case e.Verb == DeleteChain:
 		return vipkit.ErrInUse

@@ -79,7 +79,7 @@ func parseSpec(r Rule) (*spec, error) {
 		}
 	}
 	if p.not {
-		return nil, errors.New("nothing follows the last !")
+		return nil, errors.New("a ! with nothing behind it")
 	}
 	return &p.spec, nil
 }

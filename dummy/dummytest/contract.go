@@ -161,7 +161,8 @@ func testAddresses(h host) {
 	}
 	h.holds(theLink, address("10.96.0.1"), address("10.96.0.9"), route("fd00::2"))
 	require.Nil(h.t, h.Apply(context.Background(), theLink, nil))
-	for range h.Addresses(context.Background(), theLink) {
+	for _, err := range h.Addresses(context.Background(), theLink) {
+		require.NoError(h.t, err)
 		break // early is safe
 	}
 	h.apply(theLink, del(address("10.96.0.1")), add(address("10.96.0.1")))
