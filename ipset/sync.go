@@ -52,7 +52,8 @@ func Sync(ctx context.Context, c Client, set Set, want []Entry) (int, error) {
 // Resize gives the set, in one atomic step, the parameters of to (its MaxElem
 // or what entries can carry): it creates to under a temporary name, copies the
 // entries, swaps the two and destroys the old one. References from rules stay.
-// What others add meanwhile is lost. The temporary name is the set's with "~"
+// What others add meanwhile is lost. A HashSize of zero is made to suit the
+// entries. The temporary name is the set's with "~"
 // appended, shortened to fit; a leftover of that name is destroyed first.
 func Resize(ctx context.Context, c Client, to Set) error {
 	entries, err := collect(c.Entries(ctx, to.Name))
@@ -61,6 +62,9 @@ func Resize(ctx context.Context, c Client, to Set) error {
 	}
 	temporary := to
 	temporary.Name = to.Name[:min(len(to.Name), MaxNameLen-1)] + "~"
+	if temporary.HashSize == 0 && len(entries) > 1024 && to.Type != BitmapPort {
+		temporary.HashSize = uint32(len(entries))
+	}
 	if _, found, err := Find(ctx, c, temporary.Name); err != nil {
 		return err
 	} else if found {
