@@ -104,7 +104,7 @@ func TestClassify(t *testing.T) {
 		require.Equal(t, settings[test.op], err.Object, name)
 		require.ErrorContains(t, err, test.text, name)
 		for _, kind := range []error{fs.ErrExist, fs.ErrNotExist, fs.ErrInvalid, fs.ErrPermission, errors.ErrUnsupported, vipkit.ErrReplyLost} {
-			require.Equal(t, kind == test.kind, errors.Is(err, kind), "%s is %v", name, kind)
+			require.Equal(t, errors.Is(test.kind, kind), errors.Is(err, kind), "%s is %v", name, kind)
 		}
 	}
 	require.ErrorIs(t, ReadError("ipvs info", "", errNoFamily), errors.ErrUnsupported)

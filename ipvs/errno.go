@@ -15,7 +15,8 @@ import (
 // reply), what Change.Validate returned, or a context's error. It is for fakes
 // and fault injectors, which have to say what a Conn would say.
 func ChangeError(c Change, err error) *vipkit.OpError {
-	if errno, ok := err.(syscall.Errno); ok {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
 		return refusal(c, errno, "")
 	}
 	return ReadError("ipvs "+c.Op.String(), c.object(), err)
@@ -26,9 +27,9 @@ func ChangeError(c Change, err error) *vipkit.OpError {
 func refusal(c Change, errno syscall.Errno, message string) *vipkit.OpError {
 	e := &vipkit.OpError{Op: "ipvs " + c.Op.String(), Object: c.object(), Err: errno}
 	var detail string
-	e.Kind, detail = classify(&c, errno)
-	if errno == syscall.ENOENT && e.Kind != fs.ErrNotExist {
-		e.Err = nil // syscall says that it means fs.ErrNotExist
+	detail, e.Kind = classify(&c, errno)
+	if errors.Is(errno, fs.ErrNotExist) && !errors.Is(e.Kind, fs.ErrNotExist) {
+		e.Err = nil // syscall says that ENOENT means fs.ErrNotExist
 	}
 	e.Detail = joinDetail(detail, message)
 	return e
@@ -36,32 +37,32 @@ func refusal(c Change, errno syscall.Errno, message string) *vipkit.OpError {
 
 // classify is the one place where a number gets its meaning, which depends on
 // the operation (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_genl_set_cmd).
-func classify(c *Change, errno syscall.Errno) (kind error, detail string) {
+func classify(c *Change, errno syscall.Errno) (detail string, kind error) {
 	switch errno {
 	case syscall.ESRCH:
-		return fs.ErrNotExist, "no such virtual server"
+		return "no such virtual server", fs.ErrNotExist
 	case syscall.EEXIST:
-		return fs.ErrExist, ""
+		return "", fs.ErrExist
 	case syscall.ENOENT:
 		if c.Op.ofDestination() {
-			return fs.ErrNotExist, ""
+			return "", fs.ErrNotExist
 		}
-		return errors.ErrUnsupported, missingModule(&c.Service)
+		return missingModule(&c.Service), errors.ErrUnsupported
 	case syscall.EINVAL:
 		if c.Op == AddDestination || c.Op == UpdateDestination {
-			return fs.ErrInvalid, "no unicast address here, or lo was never up"
+			return "no unicast address here, or lo was never up", fs.ErrInvalid
 		}
-		return fs.ErrInvalid, ""
+		return "", fs.ErrInvalid
 	case syscall.ERANGE, syscall.EMSGSIZE:
-		return fs.ErrInvalid, ""
+		return "", fs.ErrInvalid
 	case syscall.EPERM, syscall.EACCES:
-		return fs.ErrPermission, needsPrivilege
+		return needsPrivilege, fs.ErrPermission
 	case syscall.EOPNOTSUPP, syscall.EAFNOSUPPORT, syscall.EPROTONOSUPPORT:
-		return errors.ErrUnsupported, ""
+		return "", errors.ErrUnsupported
 	case syscall.ENOBUFS:
-		return vipkit.ErrReplyLost, ""
+		return "", vipkit.ErrReplyLost
 	}
-	return nil, ""
+	return "", nil
 }
 
 const (
@@ -97,7 +98,8 @@ var errNoFamily = errors.New("no generic netlink family IPVS")
 // fault injectors too.
 func ReadError(op, object string, err error) *vipkit.OpError {
 	e := &vipkit.OpError{Op: op, Object: object, Err: err}
-	if bad, ok := err.(*invalidError); ok {
+	var bad *invalidError
+	if errors.As(err, &bad) {
 		e.Kind, e.Err = fs.ErrInvalid, bad.faults
 		return e
 	}

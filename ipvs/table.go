@@ -27,11 +27,13 @@ func WriteTable(ctx context.Context, w io.Writer, c Client) error {
 	fmt.Fprintln(out, "Prot LocalAddress:Port Scheduler Flags")
 	fmt.Fprintln(out, "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn")
 	var line []byte
-	err = walk(ctx, c, func(s *ServiceInfo) {
+	err = walk(ctx, c, func(s *ServiceInfo) error {
 		line = append(s.appendRow(line[:0]), '\n')
-		out.Write(line)
-	}, func(_ *ServiceInfo, d *DestinationInfo) {
-		fmt.Fprintf(out, "  -> %-28s %-7s %-6d %-10d %-10d\n", d.DestKey, d.Forward, d.Weight, d.Active, d.Inactive)
+		_, err := out.Write(line)
+		return err
+	}, func(_ *ServiceInfo, d *DestinationInfo) error {
+		_, err := fmt.Fprintf(out, "  -> %-28s %-7s %-6d %-10d %-10d\n", d.DestKey, d.Forward, d.Weight, d.Active, d.Inactive)
+		return err
 	})
 	if err != nil {
 		return err
@@ -44,14 +46,15 @@ func WriteTable(ctx context.Context, w io.Writer, c Client) error {
 func WriteSave(ctx context.Context, w io.Writer, c Client) error {
 	out := bufio.NewWriter(w)
 	var line []byte
-	write := func(change Change) {
+	write := func(change Change) error {
 		line = append(change.append(line[:0]), '\n')
-		out.Write(line)
+		_, err := out.Write(line)
+		return err
 	}
-	err := walk(ctx, c, func(s *ServiceInfo) {
-		write(Change{Op: AddService, Service: s.Service})
-	}, func(s *ServiceInfo, d *DestinationInfo) {
-		write(Change{Op: AddDestination, Service: s.Service, Destination: d.Destination})
+	err := walk(ctx, c, func(s *ServiceInfo) error {
+		return write(Change{Op: AddService, Service: s.Service})
+	}, func(s *ServiceInfo, d *DestinationInfo) error {
+		return write(Change{Op: AddDestination, Service: s.Service, Destination: d.Destination})
 	})
 	if err != nil {
 		return err
@@ -59,9 +62,9 @@ func WriteSave(ctx context.Context, w io.Writer, c Client) error {
 	return out.Flush()
 }
 
-// walk visits everything in order. It reads all services before it visits the
-// first.
-func walk(ctx context.Context, c Client, service func(*ServiceInfo), destination func(*ServiceInfo, *DestinationInfo)) error {
+// walk visits everything in order, until a visit fails. It reads all services
+// before it visits the first.
+func walk(ctx context.Context, c Client, service func(*ServiceInfo) error, destination func(*ServiceInfo, *DestinationInfo) error) error {
 	var services []ServiceInfo
 	for s, err := range c.Services(ctx) {
 		if err != nil {
@@ -71,7 +74,9 @@ func walk(ctx context.Context, c Client, service func(*ServiceInfo), destination
 	}
 	slices.SortFunc(services, func(a, b ServiceInfo) int { return a.Key.Compare(b.Key) })
 	for i := range services {
-		service(&services[i])
+		if err := service(&services[i]); err != nil {
+			return err
+		}
 		var destinations []DestinationInfo
 		for d, err := range c.Destinations(ctx, services[i].Key) {
 			if err != nil {
@@ -81,7 +86,9 @@ func walk(ctx context.Context, c Client, service func(*ServiceInfo), destination
 		}
 		slices.SortFunc(destinations, func(a, b DestinationInfo) int { return a.DestKey.Compare(b.DestKey) })
 		for j := range destinations {
-			destination(&services[i], &destinations[j])
+			if err := destination(&services[i], &destinations[j]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

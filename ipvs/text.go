@@ -233,6 +233,7 @@ func (c *Change) appendObject(b []byte) []byte {
 	case DeleteDestination:
 		b = append(c.Service.Key.append(b), " -r "...)
 		return appendAddrPort(b, c.Destination.Addr, c.Destination.Port)
+	default:
+		return c.Service.Key.append(b)
 	}
-	return c.Service.Key.append(b)
 }

@@ -2,6 +2,7 @@ package nl
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 	"sync/atomic"
@@ -103,9 +104,10 @@ func (c *Conn) drainDump(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		switch _, err := c.s.recv(ctx, c.buffer(), false); err {
-		case nil, unix.ENOBUFS:
-		case unix.EAGAIN:
+		_, err := c.s.recv(ctx, c.buffer(), false)
+		switch {
+		case err == nil, errors.Is(err, unix.ENOBUFS):
+		case errors.Is(err, unix.EAGAIN):
 			c.stale = false
 		default:
 			return err
@@ -203,7 +205,7 @@ func (c *Conn) recvPart(ctx context.Context, p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.s.recv(ctx, p, true)
-	if err == unix.ENOBUFS || n > len(p) {
+	if errors.Is(err, unix.ENOBUFS) || n > len(p) {
 		return 0, vipkit.ErrReplyLost
 	}
 	return n, err

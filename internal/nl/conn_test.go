@@ -4,6 +4,7 @@ package nl
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -237,7 +238,7 @@ func TestConcurrentUse(t *testing.T) {
 			var b Batch
 			for j := range 20 {
 				n, err := countLinks(t.Context(), c)
-				if err != vipkit.ErrInterrupted && (err != nil || n != want) {
+				if !errors.Is(err, vipkit.ErrInterrupted) && (err != nil || n != want) {
 					t.Errorf("%d links, error %v: want %d", n, err, want)
 				}
 				b.Reset()
@@ -254,7 +255,7 @@ func TestConcurrentUse(t *testing.T) {
 					}
 				})
 				cancel()
-				if err != nil && err != context.DeadlineExceeded {
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err)
 				}
 			}

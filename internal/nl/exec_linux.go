@@ -2,6 +2,7 @@ package nl
 
 import (
 	"context"
+	"errors"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,7 +93,7 @@ func (c *Conn) collect(ctx context.Context, failures []Failure, base uint32, fir
 	for !acked {
 		var n int
 		n, err = c.s.recv(ctx, c.buffer(), !lost)
-		if err == unix.ENOBUFS || err == nil && n > len(c.buf) {
+		if errors.Is(err, unix.ENOBUFS) || err == nil && n > len(c.buf) {
 			lost = true // answers are missing: read what is there
 			continue
 		}
@@ -112,7 +113,7 @@ func (c *Conn) collect(ctx context.Context, failures []Failure, base uint32, fir
 			}
 		}
 	}
-	if lost && err == unix.EAGAIN {
+	if lost && errors.Is(err, unix.EAGAIN) {
 		err = nil
 	}
 	if lost || err != nil {

@@ -83,11 +83,11 @@ func checkError(t *testing.T, c ipvs.Change, err, kind error) {
 		t.Fatalf("%s: error %v: want a *vipkit.OpError", c, err)
 	}
 	for _, k := range kinds {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != errors.Is(kind, k) {
 			t.Fatalf("%s: error %v: is %v? %v", c, err, k, errors.Is(err, k))
 		}
 	}
-	if op.Kind != kind || op.Op != "ipvs "+c.Op.String() || !strings.HasSuffix(c.String(), op.Object) {
+	if !errors.Is(op.Kind, kind) || op.Op != "ipvs "+c.Op.String() || !strings.HasSuffix(c.String(), op.Object) {
 		t.Fatalf("%s: error %#v", c, op)
 	}
 }
