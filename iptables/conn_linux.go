@@ -203,9 +203,9 @@ func (c *Conn) failed(op, object string, err error) error {
 }
 
 // exitError is the cause of a refusal for which there is no kind.
-func exitError(kind error, code int) error {
-	if kind != nil {
-		return nil
+func exitError(kind error, code int) (err error) {
+	if kind == nil {
+		err = fmt.Errorf("exit status %d", code)
 	}
-	return fmt.Errorf("exit status %d", code)
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -154,7 +155,7 @@ func shrink(restores [][]iptables.Edit, fails func([][]iptables.Edit) bool) [][]
 // same random restores. IPTABLES_SEED and IPTABLES_STEPS choose others.
 func TestKernelDifferential(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPTables, testenv.IPSet, "ipset")
-	steps, seed := 150, uint64(os.Getpid())
+	steps, seed := 150, uint64(time.Now().UnixNano())
 	if s := os.Getenv("IPTABLES_STEPS"); s != "" {
 		n, err := strconv.Atoi(s)
 		require.NoError(t, err)
