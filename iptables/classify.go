@@ -29,6 +29,7 @@ var (
 	lineNumber   = regexp.MustCompile(`(?:[Ll]ine:? )(\d+)`)
 	bareFailure  = regexp.MustCompile(`(?m)line \d+ failed$`)
 	missingChain = regexp.MustCompile("(?:Chain|goto) '([^']+)' (?:does not exist|is not a chain)")
+	missingXt    = regexp.MustCompile(`Extension (\w+) revision \d+ not supported, missing kernel module`)
 	toolName     = regexp.MustCompile(`^ip6?tables(-nft|-legacy)?(-restore|-save)?( v[0-9.]+ \((nf_tables|legacy)\))?: *`)
 )
 
@@ -74,6 +75,9 @@ var messages = []struct {
 // vipkit that looks at a message's words.
 func classify(stderr string) failure {
 	f := failure{detail: shorten(stderr)}
+	if m := missingXt.FindStringSubmatch(stderr); m != nil {
+		f.detail += "; module xt_" + m[1]
+	}
 	if m := lineNumber.FindStringSubmatch(stderr); m != nil {
 		f.line, _ = strconv.Atoi(m[1])
 	}
@@ -105,7 +109,8 @@ func shorten(stderr string) string {
 		line = toolName.ReplaceAllString(strings.TrimSpace(line), "")
 		line = toolName.ReplaceAllString(line, "")
 		switch {
-		case line == "", strings.HasPrefix(line, "Try `"), strings.HasPrefix(line, "Error occurred at line"):
+		case line == "", strings.HasPrefix(line, "Try `"), strings.HasPrefix(line, "Error occurred at line"),
+			strings.HasPrefix(line, "modprobe: "):
 		default:
 			parts = append(parts, line)
 		}

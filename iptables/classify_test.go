@@ -67,6 +67,17 @@ func TestClassify(t *testing.T) {
 			failure{kind: fs.ErrPermission, detail: "Cannot initialize: Permission denied (you must be root)"}},
 		{"iptables-save v1.8.9 (legacy): Cannot initialize: Table does not exist (do you need to insmod?)\n",
 			failure{kind: errors.ErrUnsupported, detail: "Cannot initialize: Table does not exist (do you need to insmod?)"}},
+		// Kernels without the modules.
+		{"Warning: Extension set revision 0 not supported, missing kernel module?\n" + nft + "\nline 3: RULE_APPEND failed (No such file or directory): rule in chain A\n",
+			failure{line: 3, kind: errors.ErrUnsupported, detail: "Warning: Extension set revision 0 not supported, missing kernel module?; line 3: RULE_APPEND failed (No such file or directory): rule in chain A; module xt_set"}},
+		{"Warning: Extension MASQUERADE revision 0 not supported, missing kernel module?\niptables-restore: line 4 failed\n",
+			failure{line: 4, kind: errors.ErrUnsupported, detail: "Warning: Extension MASQUERADE revision 0 not supported, missing kernel module?; line 4 failed; module xt_MASQUERADE"}},
+		{nft + "Kernel module xt_set is not loaded in.\n\n",
+			failure{kind: errors.ErrUnsupported, detail: "Kernel module xt_set is not loaded in."}},
+		{"modprobe: ERROR: could not insert 'ip_tables': Unknown symbol in module, or unknown parameter (see dmesg)\niptables-save v1.8.9 (legacy): Cannot initialize: iptables who? (do you need to insmod?)\n",
+			failure{kind: errors.ErrUnsupported, detail: "Cannot initialize: iptables who? (do you need to insmod?)"}},
+		{nft + "Could not fetch rule set generation id: Invalid argument\n",
+			failure{kind: errors.ErrUnsupported, detail: "Could not fetch rule set generation id: Invalid argument"}},
 		// What nobody has seen.
 		{"", failure{}},
 		{"something else\n", failure{detail: "something else"}},
