@@ -4,38 +4,33 @@
 // Without arguments it takes the cluster dump that lies beside it and a host in
 // memory. With -f it takes what `kubectl get services,endpointslices,nodes -A
 // -o yaml` printed, and with -kernel (as root) this host's own kernel.
+//
+// Its exit status is 0 if the host is as the dump wants it, 1 if something is
+// wrong, which is then said on standard error a line each, and 2 for a command
+// line that makes no sense. A dump with faults takes nothing away from the host:
+// what is right in it is applied, and everything else stays as it was.
 package main
 
 import (
 	"bytes"
 	"context"
-	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"syscall"
 
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
-	"github.com/vipkit/vipkit/proxier/kube"
 )
 
-//go:embed cluster-small.yaml
-var sample []byte
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	os.Exit(run(ctx, os.Args[1:], open, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // options are the command line.
@@ -44,126 +39,94 @@ type options struct {
 	kernel, remove bool
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var o options
+const usage = `usage: quickstart [-f FILE] [-node NAME] [-kernel] [-remove]
+
+Programs the services of a Kubernetes cluster into a host in memory, or with
+-kernel into this one, and prints what is then there.
+
+`
+
+// parse reads the command line. It has said what is wrong when it returns an
+// error.
+func parse(args []string, stderr io.Writer) (o options, err error) {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.file, "f", "", "cluster dump, YAML or JSON (- reads standard input; default: the one built in)")
-	flags.StringVar(&o.node, "node", "", "name of the node that this host is (default: the first of the dump)")
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
+	flags.StringVar(&o.file, "f", "", "dump of the cluster, YAML or JSON, in `FILE`; - is standard input (default: the one built in)")
+	flags.StringVar(&o.node, "node", "", "`NAME` of the node that the host is (default: the first by name)")
 	flags.BoolVar(&o.kernel, "kernel", false, "write to this host's kernel instead of one in memory; needs root")
-	flags.BoolVar(&o.remove, "remove", false, "remove all that is there from before, and add nothing")
+	flags.BoolVar(&o.remove, "remove", false, "remove what earlier runs added, and add nothing; kernel parameters stay")
 	if err := flags.Parse(args); err != nil {
-		return flag.ErrHelp // the flag set has said what is wrong
+		return o, err
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q (a dump is given with -f)", flags.Arg(0))
+		fmt.Fprintf(stderr, "unexpected argument %q: a dump is given with -f\n", flags.Arg(0))
+		flags.Usage()
+		return o, errors.New("unexpected argument")
 	}
+	return o, nil
+}
 
-	// Faults in the dump concern single objects: the rest is applied.
-	services, config, faults := load(o)
-	if faults != nil && services == nil {
-		return faults
+// opener opens the kernel that services are written to: this host's, or one in
+// memory.
+type opener func(real bool) (k proxier.Kernel, closeAll func() error, err error)
+
+func open(real bool) (proxier.Kernel, func() error, error) {
+	if real {
+		return proxier.OpenKernel("")
 	}
-	if o.remove {
-		services = nil
+	host := kerneltest.New()
+	err := host.Sysctl.Load(booted)
+	return host.Kernel(), func() error { return nil }, err
+}
+
+// booted are the kernel parameters that services need, on a host that has just
+// booted.
+const booted = `net.ipv4.ip_forward = 0
+net.ipv4.vs.conntrack = 0
+net.ipv4.vs.expire_nodest_conn = 0
+net.ipv6.conf.all.forwarding = 0
+`
+
+// run is the program: it returns the exit status.
+func run(ctx context.Context, args []string, open opener, stdin io.Reader, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
 	}
-	kernel, done, err := open(o)
-	if err != nil {
-		return err
+	// Written at the end: a reader who goes away ("| head") stops nothing midway.
+	var out bytes.Buffer
+	err = o.run(ctx, open, stdin, &out)
+	_, failed := out.WriteTo(stdout)
+	if err = errors.Join(err, failed); err == nil {
+		return 0
 	}
-	defer done()
-	p, err := proxier.New(kernel, config)
-	if err != nil {
-		return err
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintln(stderr, "quickstart:", strings.TrimSuffix(line, "\n"))
 	}
-	if o.kernel {
-		if err := prepare(ctx, p, services, stdout); err != nil {
-			return err
+	return 1
+}
+
+// errUnchanged ends the list of what is wrong where the host is as it was.
+var errUnchanged = errors.New("nothing was changed")
+
+func (o options) run(ctx context.Context, open opener, stdin io.Reader, out io.Writer) (err error) {
+	want := &wanted{} // for -remove: no services
+	if !o.remove {
+		if want, err = o.load(stdin); err != nil {
+			return errors.Join(err, errUnchanged)
 		}
 	}
-	report, err := p.ApplyServices(ctx, services)
-	if showErr := show(ctx, kernel, stdout); showErr != nil {
-		err = errors.Join(err, showErr)
-	}
-	fmt.Fprintf(stdout, "\n# report\n%v", report)
-	return errors.Join(faults, err)
-}
-
-// load reads the dump and makes services of it, from the view of one node. The
-// error joins what is wrong with single objects; without services it is about
-// the whole.
-func load(o options) ([]proxier.Service, *proxier.Config, error) {
-	data, err := read(o.file)
+	kernel, closeAll, err := open(o.kernel)
 	if err != nil {
-		return nil, nil, err
+		return errors.Join(want.faults.join(), missing(err), errUnchanged)
 	}
-	objects, faults := kube.Decode(bytes.NewReader(data))
-	if objects == nil {
-		return nil, nil, faults
-	}
-	name := o.node
-	if names := objects.NodeNames(); name == "" && len(names) > 0 {
-		name = names[0]
-	}
-	var node kube.Node
-	if name != "" {
-		if node, err = objects.Node(name); err != nil && node.Name == "" {
-			return nil, nil, errors.Join(faults, err)
-		}
-		faults = errors.Join(faults, err)
-	}
-	services, err := kube.Services(objects, node)
-	faults = errors.Join(faults, err)
-	pods, err := objects.PodCIDRs()
-	faults = errors.Join(faults, err)
-	if services == nil && faults == nil {
-		services = []proxier.Service{}
-	}
-	return services, &proxier.Config{
-		NodeAddresses: node.Addresses,
-		ClusterCIDRs:  pods,
-		PodCIDRs:      node.PodCIDRs,
-	}, faults
-}
-
-func read(file string) ([]byte, error) {
-	switch file {
-	case "":
-		return sample, nil
-	case "-":
-		return io.ReadAll(os.Stdin)
-	}
-	return os.ReadFile(file)
-}
-
-// open returns a kernel in memory, or this host's.
-func open(o options) (k proxier.Kernel, done func(), err error) {
-	if !o.kernel {
-		return kerneltest.New().Kernel(), func() {}, nil
-	}
-	k, closeAll, err := proxier.OpenKernel("")
-	if err != nil {
-		return k, nil, fmt.Errorf("cannot use this host's kernel; nothing was changed:\n%w", err)
-	}
-	return k, func() { _ = closeAll() }, nil // nothing is left to do with it
-}
-
-// prepare says what is missing before anything is written, and sets the kernel
-// parameters that services need.
-func prepare(ctx context.Context, p *proxier.Proxier, services []proxier.Service, w io.Writer) error {
-	pre := p.Preflight(ctx, services)
-	if err := pre.Err(); err != nil {
-		return fmt.Errorf("cannot use this host's kernel; nothing was changed:\n%w", err)
-	}
-	if len(services) == 0 {
-		return nil
-	}
-	wrong := pre.Wrong()
-	if err := p.SetSysctls(ctx, wrong); err != nil {
-		return err
-	}
-	for _, s := range wrong {
-		fmt.Fprintf(w, "# sysctl -w %s=%s (was %s: %s)\n", s.Name, s.Want, s.Have, s.Why)
-	}
-	return nil
+	err = apply(ctx, kernel, want, out)
+	return errors.Join(want.faults.join(), err, closeAll())
 }
