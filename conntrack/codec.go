@@ -12,7 +12,7 @@ import (
 const (
 	subsys = 1 << 8 // NFNL_SUBSYS_CTNETLINK
 
-	cmdNew    = subsys | 0
+	cmdNew    = subsys
 	cmdGet    = subsys | 1
 	cmdDelete = subsys | 2
 

@@ -58,7 +58,7 @@ func creator(t testing.TB) func(flows ...conntrack.Flow) error {
 
 func appendNew(b *nl.Batch, f conntrack.Flow) {
 	const createExcl = 0x600
-	b.Begin(unix.NFNL_SUBSYS_CTNETLINK<<8|0, createExcl)
+	b.Begin(unix.NFNL_SUBSYS_CTNETLINK<<8, createExcl)
 	if f.Original.Src.Addr().Is4() {
 		b.Nfgen(unix.AF_INET)
 	} else {

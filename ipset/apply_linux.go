@@ -106,6 +106,7 @@ func (w *writer) add(i int) int {
 		appendSetCommand(w.batch, cmdFlush, w.proto, c.Set.Name, "")
 	case SwapSets:
 		appendSetCommand(w.batch, cmdSwap, w.proto, c.Set.Name, c.Other)
+	case AddEntry, UpdateEntry, DeleteEntry: // addEntries had them
 	}
 	w.spans = append(w.spans, span{i, i + 1})
 	return i + 1

@@ -140,7 +140,10 @@ var overfull int
 // difference carries out the changes on a fresh fake, one by one, and on the
 // emptied kernel, in batches of the given size, and says where they differ.
 func difference(kernel *ipset.Conn, changes []ipset.Change, batch int) string {
-	for s := range kernel.Sets(context.Background()) {
+	for s, err := range kernel.Sets(context.Background()) {
+		if err != nil {
+			return err.Error()
+		}
 		kernel.Apply(context.Background(), []ipset.Change{{Op: ipset.DestroySet, Set: s}})
 	}
 	fake := new(ipsettest.Fake)

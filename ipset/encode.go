@@ -83,16 +83,14 @@ func knownRevision(t Type) uint8 {
 		return 8
 	case BitmapPort:
 		return 3
+	case HashIP, HashIPPortIP:
 	}
 	return 6
 }
 
 // maxBulk is when a message takes no more entries: an attribute has less than
-// 64 KiB.
+// 64 KiB, and an entry at most 400 bytes.
 const maxBulk = 60 << 10
-
-// maxEntry is more than any entry takes.
-const maxEntry = 512
 
 func nfFamily(f vipkit.Family) uint8 {
 	switch f {
@@ -162,11 +160,11 @@ func appendSetCommand(b *nl.Batch, cmd uint16, proto uint8, set, other string) {
 
 // entryCommand returns the message type and flags of an entry operation.
 func entryCommand(op Op) (cmd, flags uint16) {
-	switch op {
-	case UpdateEntry:
-		return cmdAdd, 0
-	case DeleteEntry:
+	if op == DeleteEntry {
 		return cmdDel, flagExcl
+	}
+	if op == UpdateEntry {
+		return cmdAdd, 0
 	}
 	return cmdAdd, flagExcl
 }

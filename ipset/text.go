@@ -67,23 +67,13 @@ func (k EntryKey) append(b []byte) []byte {
 	}
 	b = appendNet(b, k.Net)
 	if k.Protocol != 0 {
-		b = append(append(b, ','), protocolName(k.Protocol)...)
+		b = append(append(b, ','), k.Protocol.String()...)
 		b = strconv.AppendUint(append(b, ':'), uint64(k.Port), 10)
 	}
 	if k.Net2.IsValid() {
 		b = appendNet(append(b, ','), k.Net2)
 	}
 	return b
-}
-
-func protocolName(p vipkit.Protocol) string {
-	switch p {
-	case vipkit.TCP:
-		return "tcp"
-	case vipkit.UDP:
-		return "udp"
-	}
-	return p.String()
 }
 
 func appendNet(b []byte, n netip.Prefix) []byte {

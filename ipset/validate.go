@@ -152,7 +152,7 @@ func validNet(n netip.Prefix, addr, network bool, f vipkit.Family) bool {
 	if addr {
 		return n.IsSingleIP() && !a.IsUnspecified()
 	}
-	return n == n.Masked() && !(n.IsSingleIP() && a.IsUnspecified())
+	return n == n.Masked() && (!n.IsSingleIP() || !a.IsUnspecified())
 }
 
 func validateNet(field string, n netip.Prefix, addr, network bool, t Type, f vipkit.Family) error {
