@@ -116,8 +116,11 @@ func TestKernelLock(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, tables)
 
-	time.AfterFunc(200*time.Millisecond, func() { _ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
-	require.NoError(t, conn.Restore(context.Background(), vipkit.IPv4, edits))
+	unlocked := make(chan error)
+	time.AfterFunc(200*time.Millisecond, func() { unlocked <- syscall.Flock(int(lock.Fd()), syscall.LOCK_UN) })
+	restored := conn.Restore(context.Background(), vipkit.IPv4, edits)
+	require.NoError(t, <-unlocked)
+	require.NoError(t, restored)
 }
 
 // TestKernelPermission asks without the privilege: a read that may not be made
