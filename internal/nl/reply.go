@@ -66,7 +66,7 @@ func (r reply) errno() syscall.Errno {
 	if r.Type == msgDone && n >= 0 {
 		return 0 // some dumps end with a length here
 	}
-	if n > 0 || n < -4095 {
+	if n > 0 || n < -8191 { // MAX_ERRNO is 4095; ip sets have numbers of their own from 4097 on
 		return syscall.EBADMSG
 	}
 	return syscall.Errno(-n)
