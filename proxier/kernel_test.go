@@ -4,7 +4,6 @@ package proxier_test
 
 import (
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/run"
 	"github.com/vipkit/vipkit/internal/testenv"
 	"github.com/vipkit/vipkit/iptables"
@@ -115,23 +113,6 @@ func hostState(t *testing.T, ns *testenv.NS) string {
 	}
 	volatile := regexp.MustCompile(`(?m) \[\d+:\d+\]$|^# (Generated|Completed|Warning).*\n`)
 	return volatile.ReplaceAllString(b.String(), "")
-}
-
-// manyServices returns n services with a cluster IP and m endpoints each.
-func manyServices(n, m int) []proxier.Service {
-	services := make([]proxier.Service, n)
-	for i := range services {
-		s := proxier.Service{
-			Name: fmt.Sprintf("ns/svc-%05d:http", i), Protocol: vipkit.TCP,
-			Frontends: []proxier.Frontend{{Kind: proxier.ClusterIP, Addr: netip.AddrFrom4([4]byte{10, 100, byte(i >> 8), byte(i)}), Port: 80}},
-		}
-		for j := range m {
-			e := i*m + j
-			s.Endpoints = append(s.Endpoints, proxier.ReadyEndpoint(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 200 + byte(e>>16), byte(e >> 8), byte(e)}), 8080)))
-		}
-		services[i] = s
-	}
-	return services
 }
 
 // TestKernelThousandServices measures the first build, and shows that a second

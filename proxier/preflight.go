@@ -62,7 +62,7 @@ func (p *Proxier) Preflight(ctx context.Context, services []Service) Preflight {
 	if _, err := p.kernel.Dummy.Link(ctx, p.config.Link); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		pre.Missing = append(pre.Missing, err)
 	}
-	wanted := wantedFamilies(services)
+	wanted := p.config.familiesOf(services)
 	for i, f := range families {
 		if !wanted[i] {
 			continue

@@ -3,8 +3,10 @@ package proxier_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +177,40 @@ func TestConvergesWithoutHistory(t *testing.T) {
 		_, err := p.ApplyServices(t.Context(), nil)
 		require.NoError(t, err)
 		require.Equal(t, before, host.Dump("vipkit0"), "P6: what others have is as it was")
+	})
+}
+
+// Changes one by one come to the same as everything at once (P1–P3, P7).
+func TestChangesConverge(t *testing.T) {
+	forSeeds(t, 25, func(t *testing.T, r *rand.Rand) {
+		host := foreignHost(t)
+		p := newProxier(t, host.Kernel())
+		now := make(map[string]proxier.Service)
+		for range 8 {
+			next := randomServices(r)
+			var c proxier.Changes
+			for _, s := range next {
+				if r.IntN(2) == 0 {
+					c.Upsert = append(c.Upsert, s)
+					now[s.Name] = s
+				}
+			}
+			for name := range now {
+				if r.IntN(4) == 0 && !slices.ContainsFunc(c.Upsert, func(s proxier.Service) bool { return s.Name == name }) {
+					c.Delete = append(c.Delete, name)
+					delete(now, name)
+				}
+			}
+			_, err := p.Apply(t.Context(), c)
+			require.NoError(t, err)
+			fresh := foreignHost(t)
+			services := slices.Collect(maps.Values(now))
+			apply(t, fresh.Kernel(), services)
+			require.Equal(t, fresh.Dump("vipkit0"), host.Dump("vipkit0"))
+			plan, err := p.Plan(t.Context(), services)
+			require.NoError(t, err)
+			require.Empty(t, plan.String(), "the same as everything at once")
+		}
 	})
 }
 

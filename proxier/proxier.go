@@ -21,12 +21,12 @@ type Proxier struct {
 
 	mu sync.Mutex
 	// have is what the kernel holds of ours; nil: unknown, read it.
-	have *state
-	// complete says that have is what wanted asks for, and nothing else: the
-	// services of the last ApplyServices. report is what that returned.
-	complete bool
-	wanted   []Service
-	report   Report
+	have *applied
+	// order is what have holds of each service of the last ApplyServices, and
+	// last its report, if every one of them is as wanted and there is nothing
+	// else; nil otherwise.
+	order []*holding
+	last  Report
 	// flows are stale flows whose deletion is due.
 	flows []conntrack.Match
 }
@@ -53,12 +53,11 @@ func New(kernel Kernel, cfg *Config) (*Proxier, error) {
 func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	have, err := p.observed(ctx, services)
+	t, err := p.all(ctx, services)
 	if err != nil {
 		return Plan{}, err
 	}
-	want, refused := resolve(p.config, services, noOthers, have)
-	return Plan{Steps: diff(p.config, have, want), Refused: refused.list()}, nil
+	return Plan{Steps: diff(p.config, t.have, t.want), Refused: t.refused.list()}, nil
 }
 
 // ApplyServices makes the kernel agree with services: everything that is wanted,
@@ -76,16 +75,37 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 	if err := ctx.Err(); err != nil {
 		return Report{}, err
 	}
-	if p.complete && len(p.flows) == 0 && slices.EqualFunc(services, p.wanted, Service.Equal) {
-		r := p.report
-		r.Operations, r.FlowsDeleted = 0, 0
-		return r, r.Err()
+	if p.unchanged(services) {
+		return p.last, nil
 	}
-	report, err := p.apply(ctx, services, noOthers)
-	if p.have != nil {
-		p.wanted, p.complete = cloneServices(services), true
+	t, err := p.all(ctx, services)
+	if err != nil {
+		return Report{}, err
+	}
+	report, err := p.apply(ctx, services, t)
+	if err == nil && len(p.flows) == 0 {
+		p.order = make([]*holding, len(services))
+		for i, s := range services {
+			p.order[i] = p.have.services[s.Name]
+		}
+		p.last = report
+		p.last.Operations, p.last.FlowsDeleted = 0, 0
 	}
 	return report, err
+}
+
+// unchanged reports whether services are those of the last call, and all is as
+// they want it.
+func (p *Proxier) unchanged(services []Service) bool {
+	if p.order == nil || len(p.order) != len(services) {
+		return false
+	}
+	for i := range services {
+		if !services[i].equal(&p.order[i].service) {
+			return false
+		}
+	}
+	return true
 }
 
 // Changes are services to add or change, and names of services to remove.
@@ -95,9 +115,11 @@ type Changes struct {
 }
 
 // Apply carries out changes and leaves every other service that is in the kernel
-// as it is: for callers that know what changed, or that do not know everything. A
-// name that is in both lists is an error, one to remove that is not there is
-// none. Report and error are about the services in Upsert.
+// as it is: for callers that know what changed, or that do not know everything.
+// Its cost depends on the changes, not on how many services there are, once the
+// proxier knows the kernel's state. A name that is in both lists is an error, one
+// to remove that is not there is none. Report and error are about the services
+// in Upsert.
 func (p *Proxier) Apply(ctx context.Context, changes Changes) (Report, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,45 +135,99 @@ func (p *Proxier) Apply(ctx context.Context, changes Changes) (Report, error) {
 			return Report{}, ServiceError{Service: s.Name, Err: errors.New("to be changed and removed at once")}
 		}
 	}
-	return p.apply(ctx, changes.Upsert, func(name string) bool { return !gone[name] })
-}
-
-// observed returns what is known of the kernel, or reads it.
-func (p *Proxier) observed(ctx context.Context, services []Service) (*state, error) {
-	if p.have != nil {
-		return p.have, nil
-	}
-	return observe(ctx, p.kernel, p.config, wantedFamilies(services))
-}
-
-// apply reads what it must, plans and writes.
-func (p *Proxier) apply(ctx context.Context, services []Service, rest others) (Report, error) {
-	have, err := p.observed(ctx, services)
+	t, err := p.transition(ctx, changes.Upsert, gone, func(name string) bool { return !gone[name] })
 	if err != nil {
 		return Report{}, err
 	}
-	want, refused := resolve(p.config, services, rest, have)
-	steps := diff(p.config, have, want)
+	return p.apply(ctx, changes.Upsert, t)
+}
 
-	run := newRun(p.kernel, p.log, have, want)
+// transition is a way from what the kernel has to what is wanted, of the
+// services that change.
+type transition struct {
+	resolution
+	have    *state
+	changed map[string]bool
+}
+
+// all returns the transition to services and nothing else.
+func (p *Proxier) all(ctx context.Context, services []Service) (transition, error) {
+	if p.have == nil {
+		return p.transition(ctx, services, nil, noOthers)
+	}
+	var upsert []Service
+	seen := make(map[string]bool, len(services)) // and whether it is as wanted
+	for _, s := range services {
+		h := p.have.services[s.Name]
+		same, twice := seen[s.Name]
+		if !twice && h != nil && h.found == nil && h.service.Equal(s) {
+			seen[s.Name] = true
+			continue
+		}
+		if same {
+			upsert = append(upsert, h.service) // so that both are seen
+		}
+		seen[s.Name] = false
+		upsert = append(upsert, s)
+	}
+	gone := make(map[string]bool)
+	for name := range p.have.services {
+		if _, stays := seen[name]; !stays {
+			gone[name] = true
+		}
+	}
+	return p.transition(ctx, upsert, gone, func(name string) bool { return !gone[name] })
+}
+
+// transition returns the way to the services in upsert without those in gone;
+// rest says which others stay. What the proxier does not know it reads.
+func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[string]bool, rest others) (t transition, err error) {
+	if p.have == nil {
+		if t.have, err = observe(ctx, p.kernel, p.config, p.config.familiesOf(upsert)); err != nil {
+			return t, err
+		}
+		t.resolution = resolve(p.config, upsert, rest, t.have)
+		return t, nil
+	}
+	t.changed = make(map[string]bool, len(upsert)+len(gone))
+	for _, s := range upsert {
+		t.changed[s.Name] = true
+	}
+	for name := range gone {
+		t.changed[name] = true
+	}
+	t.have = p.have.part(t.changed)
+	t.resolution = resolve(p.config, upsert, rest, t.have)
+	p.have.share(t.changed, t.have, t.want)
+	return t, nil
+}
+
+// apply writes what a transition needs.
+func (p *Proxier) apply(ctx context.Context, services []Service, t transition) (Report, error) {
+	run := newRun(p.kernel, p.log, t.have, t.want)
 	run.flows = p.flows
-	p.have, p.complete = nil, false // until the run has ended well
-	err = run.steps(ctx, steps)
-	if err != nil && !have.link {
+	known := p.have
+	p.have, p.order = nil, nil // until the run has ended well
+	err := run.steps(ctx, diff(p.config, t.have, t.want))
+	if err != nil && !t.have.link {
 		err = errors.Join(err, p.undo(ctx, services))
 	}
 	p.flows = run.flows
 	for name, errs := range run.failures() {
-		refused[name] = append(refused[name], errs...)
+		t.refused[name] = append(t.refused[name], errs...)
 	}
-	p.report = run.report(services, refused)
+	report := run.report(services, t.refused)
 	if err != nil {
-		return p.report, fmt.Errorf("apply: %w", err)
+		return report, fmt.Errorf("apply: %w", err)
 	}
-	if run.clean() && !refused.conflict() {
-		p.have = want
+	if run.clean() && !t.refused.conflict() {
+		if known == nil {
+			known = newApplied(p.config, t.have)
+		}
+		known.advance(t.resolution, t.changed)
+		p.have = known
 	}
-	return p.report, p.report.Err()
+	return report, report.Err()
 }
 
 // undo takes back what a first call has written before something that all
@@ -159,7 +235,7 @@ func (p *Proxier) apply(ctx context.Context, services []Service, rest others) (R
 // was.
 func (p *Proxier) undo(ctx context.Context, services []Service) error {
 	ctx = context.WithoutCancel(ctx)
-	have, err := observe(ctx, p.kernel, p.config, wantedFamilies(services))
+	have, err := observe(ctx, p.kernel, p.config, p.config.familiesOf(services))
 	if err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
@@ -171,15 +247,17 @@ func (p *Proxier) undo(ctx context.Context, services []Service) error {
 	return nil
 }
 
-func wantedFamilies(services []Service) (wanted [2]bool) {
+func (c *config) familiesOf(services []Service) (used [2]bool) {
 	for i, f := range families {
-		wanted[i] = usesFamily(services, f)
+		used[i] = c.usesFamily(services, f)
 	}
-	return wanted
+	return used
 }
 
 // Equal reports whether two services are the same value, order included.
-func (s Service) Equal(t Service) bool {
+func (s Service) Equal(t Service) bool { return s.equal(&t) }
+
+func (s *Service) equal(t *Service) bool {
 	return s.Name == t.Name && s.Protocol == t.Protocol &&
 		slices.Equal(s.Frontends, t.Frontends) &&
 		slices.Equal(s.Endpoints, t.Endpoints) &&
@@ -189,13 +267,10 @@ func (s Service) Equal(t Service) bool {
 		s.Flags == t.Flags && s.WithoutEndpoints == t.WithoutEndpoints
 }
 
-// cloneServices copies services so that the caller may change its own.
-func cloneServices(services []Service) []Service {
-	c := slices.Clone(services)
-	for i := range c {
-		c[i].Frontends = slices.Clone(c[i].Frontends)
-		c[i].Endpoints = slices.Clone(c[i].Endpoints)
-		c[i].SourceRanges = slices.Clone(c[i].SourceRanges)
-	}
-	return c
+// cloneService copies a service so that the caller may change its own.
+func cloneService(s Service) Service {
+	s.Frontends = slices.Clone(s.Frontends)
+	s.Endpoints = slices.Clone(s.Endpoints)
+	s.SourceRanges = slices.Clone(s.SourceRanges)
+	return s
 }

@@ -51,10 +51,22 @@ type others func(name string) (stays bool)
 // noOthers is for callers that say everything they want.
 func noOthers(string) bool { return false }
 
+// resolution is what becomes of a caller's services.
+type resolution struct {
+	want *state
+	// accepted are the services that can be had, sorted by name, and marks
+	// those that some of them need.
+	accepted []Service
+	marks    map[string]uint32
+	// kept is what the kernel holds of services that stay as they are.
+	kept    map[string]*state
+	refused refusals
+}
+
 // resolve turns what a caller wants into the state to reach: the layout of the
 // services that can be had; for those that are refused, and those of others that
 // stay, what have holds of them. It is pure.
-func resolve(c *config, services []Service, rest others, have *state) (*state, refusals) {
+func resolve(c *config, services []Service, rest others, have *state) resolution {
 	refused := make(refusals)
 	named := byName(services, refused)
 	for name, svc := range named {
@@ -63,10 +75,13 @@ func resolve(c *config, services []Service, rest others, have *state) (*state, r
 		refused.add(name, foreign(c, svc, have))
 	}
 	stays := func(name string) bool {
+		if name == "" {
+			return false // nobody's
+		}
 		if _, ok := named[name]; ok {
 			return refused[name] != nil
 		}
-		return name != "" && rest(name)
+		return rest(name)
 	}
 	claimTuples(c, named, stays, have, refused)
 
@@ -77,15 +92,15 @@ func resolve(c *config, services []Service, rest others, have *state) (*state, r
 		}
 	}
 	slices.SortFunc(accepted, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
-	marks, unmarked := assignMarks(c, accepted, have.marks(c), stays)
+	marks, unmarked := assignMarks(c, accepted, have)
 	for name, err := range unmarked {
 		refused.add(name, err)
 	}
 	accepted = slices.DeleteFunc(accepted, func(svc Service) bool { return refused[svc.Name] != nil })
 
 	want := layout(c, accepted, marks)
-	retain(c, have, want, stays)
-	return want, refused
+	kept := keep(c, have, want, stays)
+	return resolution{want: want, accepted: accepted, marks: marks, kept: kept, refused: refused}
 }
 
 // byName returns the services by name, and refuses names that come twice: which
@@ -161,64 +176,70 @@ func claimTuples(c *config, named map[string]Service, stays others, have *state,
 	}
 }
 
-// retain carries over what have holds of services that stay.
-func retain(c *config, have, want *state, stays others) {
+// keep carries over what have holds of services that stay, and returns it by
+// name.
+func keep(c *config, have, want *state, stays others) map[string]*state {
+	kept := make(map[string]*state)
 	for _, f := range families {
-		kept := make(map[ipset.EntryKey]bool)
+		of := make(map[ipset.EntryKey]*state) // whose tuples are kept
 		for e, entry := range have.entries(setLedger, f) {
-			if !stays(entry.Comment) {
+			name := entry.Comment
+			if _, taken := want.entries(setLedger, f)[e]; taken || !stays(name) {
 				continue
 			}
-			if !want.has(f) {
-				layoutFamily(c, want, f)
+			if kept[name] == nil {
+				kept[name] = newState()
 			}
-			if _, taken := want.entries(setLedger, f)[e]; !taken {
-				retainTuple(have, want, keyOf(e))
-				kept[e] = true
-			}
+			of[e] = kept[name]
+			keepTuple(have, kept[name], keyOf(e))
 		}
 		for r, entry := range have.entries(setRanges, f) {
-			if r.Net2 = (netip.Prefix{}); kept[r] {
-				want.put(setRanges, f, entry)
+			if r.Net2 = (netip.Prefix{}); of[r] != nil {
+				of[r].entry(setRanges, f, entry)
 			}
 		}
+		if len(of) > 0 {
+			layoutFamily(c, want, f)
+		}
 	}
+	for _, s := range kept {
+		s.layout(want)
+	}
+	return kept
 }
 
-func retainTuple(have, want *state, key ipvs.Key) {
+func keepTuple(have, kept *state, key ipvs.Key) {
 	f := key.Family()
 	e := tuple(key)
 	for id := setLedger; id < numSets; id++ {
 		if entry, ok := have.entries(id, f)[e]; ok {
-			want.put(id, f, entry)
+			kept.entry(id, f, entry)
 		}
 	}
 	host := ipset.EntryKey{Net: ipset.Host(key.Addr)}
 	if entry, ok := have.entries(setAddresses, f)[host]; ok {
-		want.put(setAddresses, f, entry)
+		kept.entry(setAddresses, f, entry)
 		for _, means := range []dummy.Means{dummy.ByAddress, dummy.ByRoute} {
 			if a := (dummy.Address{Addr: key.Addr, Means: means}); have.addresses[a] {
-				want.addresses[a] = true
+				kept.address(a)
 			}
 		}
 	}
-	retainServer(have, want, key, key.Protocol)
+	keepServer(have, kept, key, key.Protocol)
 	if mark := have.entries(setLocal, f)[e].Mark; mark != 0 {
-		retainServer(have, want, ipvs.MarkKey(f, mark), key.Protocol)
+		keepServer(have, kept, ipvs.MarkKey(f, mark), key.Protocol)
 	}
 }
 
-func retainServer(have, want *state, key ipvs.Key, p vipkit.Protocol) {
+func keepServer(have, kept *state, key ipvs.Key, p vipkit.Protocol) {
 	server, ok := have.servers[key]
 	if !ok {
 		return
 	}
-	want.servers[key] = server
+	kept.servers[key] = server
 	for d := range server.Destinations {
-		h := ipset.Key(d.Addr, p, d.Port)
-		h.Net2 = h.Net
-		if entry, ok := have.entries(setHairpin, key.Family())[h]; ok {
-			want.put(setHairpin, key.Family(), entry)
+		if entry, ok := have.entries(setHairpin, key.Family())[hairpin(d.Addr, p, d.Port)]; ok {
+			kept.entry(setHairpin, key.Family(), entry)
 		}
 	}
 }

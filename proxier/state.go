@@ -24,6 +24,10 @@ type state struct {
 	// link that no ledger names. Only observe fills them.
 	foreignServers   map[ipvs.Key]bool
 	foreignAddresses map[netip.Addr]bool
+
+	// elsewhere is what is known of services that this state leaves out;
+	// nil: it leaves out none.
+	elsewhere *applied
 }
 
 // set is a set with its entries.
@@ -39,9 +43,47 @@ func newState() *state {
 	}
 }
 
-// put adds an entry to a set that exists.
-func (s *state) put(id setID, f vipkit.Family, e ipset.Entry) {
-	s.sets[id][familyIndex(f)].entries[e.EntryKey] = e
+// entry implements [sink]. The set need not exist in a state that is only
+// carried around.
+func (s *state) entry(id setID, f vipkit.Family, e ipset.Entry) {
+	at := &s.sets[id][familyIndex(f)]
+	if *at == nil {
+		*at = &set{entries: make(map[ipset.EntryKey]ipset.Entry)}
+	}
+	(*at).entries[e.EntryKey] = e
+}
+
+// address implements [sink].
+func (s *state) address(a dummy.Address) { s.addresses[a] = true }
+
+// server implements [sink].
+func (s *state) server(key ipvs.Key, make func() ipvs.Server) { s.servers[key] = make() }
+
+// layout gives what is in s to a sink.
+func (s *state) layout(to sink) {
+	for id := range numSets {
+		for _, f := range families {
+			for _, e := range s.entries(id, f) {
+				to.entry(id, f, e)
+			}
+		}
+	}
+	for a := range s.addresses {
+		to.address(a)
+	}
+	for key, v := range s.servers {
+		to.server(key, func() ipvs.Server { return v })
+	}
+}
+
+// mark returns the firewall mark of the virtual server by mark in s, if any.
+func (s *state) mark() uint32 {
+	for key := range s.servers {
+		if key.Mark != 0 {
+			return key.Mark
+		}
+	}
+	return 0
 }
 
 // entries returns a set's entries; none if there is no such set.
@@ -65,6 +107,9 @@ func (s *state) has(f vipkit.Family) bool {
 // holder returns the name of the service whose virtual server is at key, as the
 // ledger has it, or "".
 func (s *state) holder(key ipvs.Key) string {
+	if s.elsewhere != nil {
+		return s.elsewhere.tuples[key]
+	}
 	return s.entries(setLedger, key.Family())[tuple(key)].Comment
 }
 

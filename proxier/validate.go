@@ -159,6 +159,8 @@ type config struct {
 	// dropMark, the first of LocalMarks, is never a virtual server's: it
 	// marks packets to drop.
 	dropMark uint32
+	// rulesets are the rules of each family.
+	rulesets [2]ruleset
 }
 
 // resolved returns the configuration with defaults, or every fault of it.
@@ -183,6 +185,9 @@ func (c *Config) resolved() (*config, error) {
 		r.LocalMarks = defaultMarks(r.Prefix)
 	}
 	r.dropMark = r.LocalMarks.First
+	for i, f := range families {
+		r.rulesets[i] = r.rules(f)
+	}
 	return &r, r.validate()
 }
 
