@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -175,6 +176,7 @@ func checkTraffic(t *testing.T, w *world) {
 	var mu sync.Mutex
 	var wrong []string
 	sent := 0
+	turns := make(chan bool, 32)
 	for family, prefix := range []string{"IPv4", "IPv6"} {
 		expand := names(family)
 		for _, protocol := range []string{"tcp", "udp"} {
@@ -185,9 +187,15 @@ func checkTraffic(t *testing.T, w *world) {
 					}
 					sent++
 					wg.Go(func() {
+						turns <- true
+						defer func() { <-turns }()
 						to := target(row.to, family)
-						got := w.ask(from, protocol, to)
 						want := expand.Replace(row.want[i])
+						patience := 20 * time.Second // the machine may be slow; a lost packet is sent again
+						if want == "silence" {
+							patience = 2 * time.Second
+						}
+						got := w.ask(from, protocol, to, patience)
 						if got == "denied" && (want == "refused" || want == "silence") {
 							return // the host's own packet: dropped or rejected before it left
 						}
@@ -211,7 +219,7 @@ func checkTraffic(t *testing.T, w *world) {
 func checkCurl(t *testing.T, w *world) {
 	for family := range 2 {
 		for _, row := range []string{"cluster 1:80", "external 10:80", "external 20:80", "node 30080"} {
-			out := w.hosts["client"].Run(t, "curl", "-sS", "--max-time", "5", "http://"+target(row, family)+"/")
+			out := w.hosts["client"].Run(t, "curl", "-sS", "--max-time", "20", "http://"+target(row, family)+"/")
 			require.Contains(t, out, " saw ", row)
 		}
 	}

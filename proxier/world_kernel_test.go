@@ -121,18 +121,19 @@ func (w *world) serve(t *testing.T, name, address string) {
 }
 
 // ask sends one request from a host and says what came of it: the answer,
-// "refused", "silence", or "denied" where the host itself may not send.
-func (w *world) ask(from, protocol, to string) string {
+// "refused", "silence" after the given patience, or "denied" where the host
+// itself may not send.
+func (w *world) ask(from, protocol, to string, patience time.Duration) string {
 	var answer string
 	err := w.hosts[from].Do(func() (err error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		conn, err := new(net.Dialer).DialContext(ctx, protocol, to)
 		if err != nil {
 			return err
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		request := "ping"
 		if protocol == "tcp" {
 			request = "GET / HTTP/1.0\r\n\r\n"
