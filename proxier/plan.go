@@ -171,7 +171,11 @@ func diffSets(c *config, have, want *state, steps *[lastPhase + 1]Step) {
 			exists, wanted := have.sets[id][i] != nil, want.sets[id][i] != nil
 			switch {
 			case wanted && !exists:
-				*at(CreateSets) = append(*at(CreateSets), ipset.Change{Op: ipset.CreateSet, Set: c.set(id, f)})
+				create := c.set(id, f)
+				if n := len(want.entries(id, f)); n > 1024 {
+					create.HashSize = uint32(n) // growing to it step by step costs several times as much
+				}
+				*at(CreateSets) = append(*at(CreateSets), ipset.Change{Op: ipset.CreateSet, Set: create})
 			case exists && !wanted:
 				*at(DestroySets) = append(*at(DestroySets), ipset.Change{Op: ipset.DestroySet, Set: c.set(id, f)})
 				if id != setOpen {
