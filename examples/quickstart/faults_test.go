@@ -13,11 +13,12 @@ import (
 // TestFaults runs the program with the dump of each testdata/bad/*.txtar on a
 // fresh host, and on one that testdata/good.yaml was applied to. A file has
 //
-//	args               more of the command line
-//	dump               standard input
-//	stderr             what is wrong
-//	fresh              the virtual servers of the one host after it
-//	after good.yaml    those of the other
+//	args                      more of the command line
+//	dump                      standard input
+//	stderr                    what is wrong, on the fresh host
+//	fresh                     its virtual servers after it
+//	stderr after good.yaml    what is wrong, on the other
+//	after good.yaml           its virtual servers
 func TestFaults(t *testing.T) {
 	good, err := os.ReadFile("testdata/good.yaml")
 	require.NoError(t, err)
@@ -26,38 +27,36 @@ func TestFaults(t *testing.T) {
 	require.NotEmpty(t, files)
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			data, err := os.ReadFile(file)
+			archive, err := txtar.ParseFile(file)
 			require.NoError(t, err)
-			archive := txtar.Parse(data)
-			var stdin string
+			var dump string
 			args := []string{"-f", "-"}
-			for i := range archive.Files {
-				f := &archive.Files[i]
-				var got string
+			got := make(map[string]string)
+			for _, f := range archive.Files {
 				switch f.Name {
 				case "args":
 					args = append(args, strings.Fields(string(f.Data))...)
-					continue
 				case "dump":
-					stdin = string(f.Data)
-					continue
-				case "stderr":
-					got = newSession(t).run(t.Context(), stdin, args...).stderr
-				case "fresh":
-					got = afterDump(t, newSession(t), stdin, args)
-				case "after good.yaml":
-					s := newSession(t)
-					applied := s.run(t.Context(), string(good), "-f", "-")
-					require.Zero(t, applied.code, applied.stderr)
-					got = afterDump(t, s, stdin, args)
-				default:
-					t.Fatalf("unknown section %q", f.Name)
+					dump = string(f.Data)
 				}
-				if *update {
-					f.Data = []byte(got)
-				}
-				require.Equal(t, string(f.Data), got, f.Name)
 			}
+			fresh, used := newSession(t), newSession(t)
+			applied := used.run(t.Context(), string(good), "-f", "-")
+			require.Zero(t, applied.code, applied.stderr)
+			got["stderr"] = runBad(t, fresh, dump, args)
+			got["fresh"] = fresh.host.IPVS.Dump()
+			got["stderr after good.yaml"] = runBad(t, used, dump, args)
+			got["after good.yaml"] = used.host.IPVS.Dump()
+			for i := range archive.Files {
+				f := &archive.Files[i]
+				if text, ok := got[f.Name]; ok && *update {
+					f.Data = []byte(text)
+				} else if ok {
+					require.Equal(t, string(f.Data), text, f.Name)
+				}
+				delete(got, f.Name)
+			}
+			require.Empty(t, got, "sections are missing")
 			if *update {
 				require.NoError(t, os.WriteFile(file, txtar.Format(archive), 0o644))
 			}
@@ -65,9 +64,9 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// afterDump runs the program and returns the virtual servers that are there. If
-// it says that nothing was changed, nothing is.
-func afterDump(t *testing.T, s *session, stdin string, args []string) string {
+// runBad runs the program and returns what it says is wrong. If it says that
+// nothing was changed, nothing is.
+func runBad(t *testing.T, s *session, stdin string, args []string) string {
 	t.Helper()
 	before := s.dump()
 	got := s.run(t.Context(), stdin, args...)
@@ -84,5 +83,5 @@ func afterDump(t *testing.T, s *session, stdin string, args []string) string {
 	} else {
 		require.Equal(t, before == s.dump(), strings.Contains(got.stdout, " 0 operations, "))
 	}
-	return s.host.IPVS.Dump()
+	return got.stderr
 }
