@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/tools/txtar"
 
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/conntrack/conntracktest"
 	"github.com/vipkit/vipkit/dummy/dummytest"
+	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/ipset/ipsettest"
+	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/iptables/iptablestest"
 	"github.com/vipkit/vipkit/ipvs/ipvstest"
 	"github.com/vipkit/vipkit/proxier"
@@ -26,6 +29,10 @@ type Host struct {
 	Dummy     *dummytest.Fake
 	Conntrack *conntracktest.Fake
 	Sysctl    *sysctltest.Fake
+
+	// mu orders what asks another fake with its own lock held: a restore asks
+	// for sets, a change of sets for the rules that name them.
+	mu sync.Mutex
 }
 
 // New returns a host on which nothing was ever set up.
@@ -52,12 +59,36 @@ func (h *Host) hasSet(name string) bool {
 	return false
 }
 
+// orderedIPSet and orderedIPTables are the fakes that ask one another, one at a
+// time.
+type orderedIPSet struct {
+	ipset.Client
+	mu *sync.Mutex
+}
+
+func (c orderedIPSet) Apply(ctx context.Context, changes []ipset.Change) []error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.Apply(ctx, changes)
+}
+
+type orderedIPTables struct {
+	iptables.Client
+	mu *sync.Mutex
+}
+
+func (c orderedIPTables) Restore(ctx context.Context, f vipkit.Family, edits []iptables.Edit) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Client.Restore(ctx, f, edits)
+}
+
 // Kernel returns the host as a proxier takes it.
 func (h *Host) Kernel() proxier.Kernel {
 	return proxier.Kernel{
 		IPVS:      h.IPVS,
-		IPSet:     h.IPSet,
-		IPTables:  h.IPTables,
+		IPSet:     orderedIPSet{h.IPSet, &h.mu},
+		IPTables:  orderedIPTables{h.IPTables, &h.mu},
 		Dummy:     h.Dummy,
 		Conntrack: h.Conntrack,
 		Sysctl:    h.Sysctl,
