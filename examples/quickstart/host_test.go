@@ -29,6 +29,7 @@ const (
 	root       = "quickstart: to get the privilege: run it as root (sudo); in a container or user namespace it needs the host's CAP_NET_ADMIN\n"
 	unchanged  = "quickstart: nothing was changed\n"
 	getIPVS    = "quickstart: to get IPVS: modprobe ip_vs (a kernel without it: on Debian, install linux-image-amd64)\n"
+	getIPSet   = "quickstart: to get IP sets: modprobe ip_set (a kernel without it: on Debian, install linux-image-amd64)\n"
 	getDummy   = "quickstart: to get dummy links: modprobe dummy (a kernel without it: on Debian, install linux-image-amd64)\n"
 	getTools   = "quickstart: to get iptables and ip6tables: install the package iptables, and have them in PATH\n"
 	getModules = "quickstart: to get what iptables needs: modprobe -a xt_set xt_mark xt_addrtype xt_conntrack (on Debian, of linux-image-amd64)\n"

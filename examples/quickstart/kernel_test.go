@@ -169,11 +169,7 @@ func TestKernelQuickstart(t *testing.T) {
 
 	removed := runHere(t, "", "-kernel", "-remove")
 	require.Zero(t, removed.code, removed.stderr)
-	for line := range strings.Lines(booted) { // parameters stay, and routes depend on them
-		name, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
-		require.Equal(t, "1", ns.ReadSysctl(t, name))
-		ns.Sysctl(t, name, value)
-	}
+	resetParameters(t, ns) // routes depend on them
 	require.Equal(t, before, hostState(t, ns), "byte for byte")
 }
 
@@ -272,8 +268,8 @@ func TestKernelMissing(t *testing.T) {
 	const loader = "/proc/sys/kernel/modprobe"
 	modprobe, err := os.ReadFile(loader)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(loader, []byte("/bin/false"), 0o644))
-	t.Cleanup(func() { require.NoError(t, os.WriteFile(loader, modprobe, 0o644)) })
+	load := func(helper string) { require.NoError(t, os.WriteFile(loader, []byte(helper), 0o644)) }
+	t.Cleanup(func() { load(string(modprobe)) })
 	ns.Run(t, "ip", "link", "del", "eth0")
 	before = hostState(t, ns)
 	for _, tt := range []struct {
@@ -281,19 +277,40 @@ func TestKernelMissing(t *testing.T) {
 		want    string
 	}{
 		{[]string{"dummy"}, getDummy},
+		{[]string{"xt_set"}, getModules},
+		{[]string{
+			"xt_set", "ip_set_hash_ip", "ip_set_hash_ipport", "ip_set_hash_ipportip", "ip_set_hash_ipportnet", "ip_set_hash_net",
+			"ip_set_bitmap_port", "ip_set_list_set", "ip_set",
+		}, getIPSet},
 		{[]string{"ip_vs_rr", "ip_vs"}, getIPVS},
 	} {
+		// With everything there it works, and takes everything back.
+		for _, args := range [][]string{{"-kernel"}, {"-kernel", "-remove"}} {
+			got := runHere(t, "", args...)
+			require.Zero(t, got.code, got.stderr)
+		}
+		resetParameters(t, ns)
+		load("/bin/false")
 		for _, m := range tt.modules {
 			unload(t, m)
 		}
 		got := runHere(t, "", "-kernel")
+		load(string(modprobe))
 		t.Logf("without %v:\n%s", tt.modules, got.stderr)
 		require.Equal(t, 1, got.code)
 		require.Empty(t, got.stdout)
 		require.True(t, strings.HasSuffix(got.stderr, tt.want+unchanged), got.stderr)
-		require.NoError(t, os.WriteFile(loader, modprobe, 0o644))
-		require.Equal(t, before, hostState(t, ns)) // ipvsadm and the parameters need ip_vs
-		require.NoError(t, os.WriteFile(loader, []byte("/bin/false"), 0o644))
+		require.Equal(t, before, hostState(t, ns))
+	}
+}
+
+// resetParameters sets kernel parameters back, which -remove leaves alone.
+func resetParameters(t *testing.T, ns *testenv.NS) {
+	t.Helper()
+	for line := range strings.Lines(booted) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		require.Equal(t, "1", ns.ReadSysctl(t, name))
+		ns.Sysctl(t, name, value)
 	}
 }
 

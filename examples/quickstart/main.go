@@ -28,9 +28,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(run(ctx, os.Args[1:], open, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(context.Background(), os.Args[1:], open, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // options are the command line.
@@ -123,6 +121,10 @@ func (o options) run(ctx context.Context, open opener, stdin io.Reader, out io.W
 			return errors.Join(err, errUnchanged)
 		}
 	}
+	// From here on a signal ends the work in good order, and a second one at once.
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
 	kernel, closeAll, err := open(o.kernel)
 	if err != nil {
 		return errors.Join(want.faults.join(), missing(err), errUnchanged)
