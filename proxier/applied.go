@@ -20,6 +20,7 @@ type applied struct {
 	marks  map[uint32]string
 	counts counts
 
+	link             bool // there is a dummy link
 	foreignServers   map[ipvs.Key]bool
 	foreignAddresses map[netip.Addr]bool
 }
@@ -73,8 +74,10 @@ func (a *applied) set(name string, h *holding) {
 
 // advance takes over what a resolution has made of the changed services, all of
 // it carried out.
-func (a *applied) advance(r resolution, changed map[string]bool) {
-	for name := range changed {
+func (a *applied) advance(t transition) {
+	r := t.resolution
+	a.link = r.want.link || t.have.link && len(a.foreignAddresses) > 0
+	for name := range t.changed {
 		if r.kept[name] == nil {
 			a.set(name, nil)
 		}
@@ -94,7 +97,7 @@ func (a *applied) advance(r resolution, changed map[string]bool) {
 func (a *applied) part(names map[string]bool) *state {
 	s := newState()
 	s.elsewhere = a
-	s.foreignServers, s.foreignAddresses = a.foreignServers, a.foreignAddresses
+	s.link, s.foreignServers, s.foreignAddresses = a.link, a.foreignServers, a.foreignAddresses
 	for _, f := range families {
 		if a.counts.families[familyIndex(f)] > 0 {
 			layoutFamily(a.config, s, f)

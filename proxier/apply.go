@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/conntrack"
 	"github.com/vipkit/vipkit/dummy"
 	"github.com/vipkit/vipkit/ipset"
@@ -25,26 +28,38 @@ type run struct {
 	kernel     Kernel
 	log        *slog.Logger
 	have, want *state
+	// tuples are those that each mark serves, before or after.
+	tuples map[ipvs.Key][]ipvs.Key
 
 	failed  map[ipvs.Key]error
 	skipped int
 	done    int
 
-	flows        []conntrack.Match // due
+	// flows are those whose deletion is due.
+	flows        []conntrack.Match
 	flowsDeleted int
 	flowsErr     error
 }
 
 func newRun(k Kernel, log *slog.Logger, have, want *state) *run {
-	return &run{kernel: k, log: log, have: have, want: want, failed: make(map[ipvs.Key]error)}
+	r := &run{kernel: k, log: log, have: have, want: want, failed: make(map[ipvs.Key]error), tuples: have.tuplesByMark()}
+	for mark, keys := range want.tuplesByMark() {
+		r.tuples[mark] = append(r.tuples[mark], keys...)
+	}
+	return r
 }
 
 // clean reports whether the kernel now holds what was wanted.
 func (r *run) clean() bool { return len(r.failed) == 0 && r.skipped == 0 }
 
 // steps runs steps in order. The error is about what all services share; what
-// follows was then not tried.
+// follows was then not tried. Flows are due from the beginning: what makes them
+// stale may have happened, however the run ends.
 func (r *run) steps(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		r.flows = append(r.flows, s.Flows...)
+	}
+	r.flows = compactFlows(r.flows)
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -54,32 +69,141 @@ func (r *run) steps(ctx context.Context, steps []Step) error {
 			return fmt.Errorf("%s: %w", s.Phase, err)
 		}
 	}
-	return r.deleteFlows(ctx)
+	return nil
 }
 
 func (r *run) step(ctx context.Context, s Step) error {
-	for _, l := range s.Links {
+	switch s.Phase {
+	case CreateLink, DeleteLink:
+		return r.links(ctx, s.Links)
+	case WriteRules, RemoveRules:
+		return r.rules(ctx, s)
+	case CreateSets, DestroySets:
+		return r.sets(ctx, s)
+	case DeleteFlows:
+		r.deleteFlows(ctx)
+	case AddAddresses, RemoveAddresses:
+		batch(r, s.Addresses, addressSubject, func(b []AddressChange) []error { return r.addresses(ctx, b) })
+	case AddMarkServers, AddMarkDestinations, RemoveMarkServers,
+		AddServers, WithdrawDestinations, AddDestinations, RemoveServers:
+		batch(r, s.Servers, r.serverSubject, func(b []ipvs.Change) []error { return r.kernel.IPVS.Apply(ctx, b) })
+	default:
+		// One set after the other: a safeguard that fails stops what relies on it.
+		for changes := range chunks(s.Sets, func(a, b ipset.Change) bool { return a.Set.Name == b.Set.Name }) {
+			batch(r, changes, entrySubject, func(b []ipset.Change) []error { return r.kernel.IPSet.Apply(ctx, b) })
+		}
+	}
+	r.disown(ctx, s)
+	return r.failed[ipvs.Key{}]
+}
+
+// chunks yields the longest runs of elements that belong together.
+func chunks[E any](all []E, together func(a, b E) bool) iter.Seq[[]E] {
+	return func(yield func([]E) bool) {
+		for len(all) > 0 {
+			n := 1
+			for n < len(all) && together(all[n-1], all[n]) {
+				n++
+			}
+			if !yield(all[:n:n]) {
+				return
+			}
+			all = all[n:]
+		}
+	}
+}
+
+// keepsFamily reports whether something of the family failed, so that what its
+// services share has to stay: what is left of them is guarded, and ours, by it.
+func (r *run) keepsFamily(f vipkit.Family) bool {
+	for key := range r.failed {
+		if key.Family() == f {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *run) links(ctx context.Context, changes []LinkChange) error {
+	for _, l := range changes {
+		if l.Delete && len(r.failed) > 0 {
+			r.skipped++
+			continue
+		}
 		if err := r.link(ctx, l); err != nil {
 			return err
 		}
 		r.done++
 	}
+	return nil
+}
+
+func (r *run) rules(ctx context.Context, s Step) error {
 	for _, c := range s.Rules {
+		if s.Phase == RemoveRules && r.keepsFamily(c.Family) {
+			r.skipped += len(c.Edits)
+			continue
+		}
 		if err := r.kernel.IPTables.Restore(ctx, c.Family, c.Edits); err != nil {
 			return err
 		}
 		r.done += len(c.Edits)
 	}
-	r.flows = compactFlows(append(r.flows, s.Flows...))
-	batch(r, s.Servers, r.serverSubject, func(b []ipvs.Change) []error { return r.kernel.IPVS.Apply(ctx, b) })
-	batch(r, s.Addresses, addressSubject, func(b []AddressChange) []error { return r.addresses(ctx, b) })
-	if s.Phase == CreateSets || s.Phase == DestroySets {
-		errs := r.kernel.IPSet.Apply(ctx, s.Sets)
-		r.done += len(s.Sets)
-		return errors.Join(errs...)
+	return nil
+}
+
+func (r *run) sets(ctx context.Context, s Step) error {
+	var changes []ipset.Change
+	for _, c := range s.Sets {
+		if s.Phase == DestroySets && r.keepsFamily(c.Set.Family) {
+			r.skipped++
+			continue
+		}
+		changes = append(changes, c)
 	}
-	batch(r, s.Sets, entrySubject, func(b []ipset.Change) []error { return r.kernel.IPSet.Apply(ctx, b) })
-	return r.failed[ipvs.Key{}]
+	if len(changes) == 0 {
+		return nil
+	}
+	errs := r.kernel.IPSet.Apply(ctx, changes)
+	for _, err := range errs {
+		if err != nil {
+			r.done--
+		}
+	}
+	r.done += len(changes)
+	return errors.Join(errs...)
+}
+
+// disown takes back our claim to what turned out to be somebody else's, there
+// since the kernel was read: otherwise it would count as ours from now on.
+func (r *run) disown(ctx context.Context, s Step) {
+	var claims []ipset.Change
+	claim := func(id setID, key ipvs.Key, e ipset.EntryKey) {
+		f := key.Family()
+		if _, before := r.have.entries(id, f)[e]; before || !errors.Is(r.failed[key], fs.ErrExist) {
+			return
+		}
+		set := r.want.sets[id][familyIndex(f)].Set
+		claims = append(claims, ipset.Change{Op: ipset.DeleteEntry, Set: set, Entry: ipset.Entry{EntryKey: e}})
+		r.failed[key] = fmt.Errorf("%w: %w", ErrConflict, r.failed[key])
+	}
+	for _, c := range s.Servers {
+		if key := c.Service.Key; c.Op == ipvs.AddService && key.Mark == 0 {
+			claim(setLedger, key, tuple(key))
+		}
+	}
+	for _, c := range s.Addresses {
+		if c.Op == dummy.AddAddress {
+			claim(setAddresses, ipvs.Key{Addr: c.Address.Addr}, ipset.EntryKey{Net: ipset.Host(c.Address.Addr)})
+		}
+	}
+	if len(claims) > 0 {
+		for _, err := range r.kernel.IPSet.Apply(ctx, claims) {
+			if err != nil {
+				r.log.Info("claim stays", "error", err)
+			}
+		}
+	}
 }
 
 func (r *run) link(ctx context.Context, l LinkChange) error {
@@ -97,21 +221,17 @@ func (r *run) addresses(ctx context.Context, changes []AddressChange) []error {
 	return r.kernel.Dummy.Apply(ctx, changes[0].Link, b)
 }
 
-// deleteFlows deletes what is due and keeps it due if that fails.
-func (r *run) deleteFlows(ctx context.Context) error {
-	if len(r.flows) == 0 {
-		return nil
-	}
+// deleteFlows deletes what is due, and keeps it due if that fails.
+func (r *run) deleteFlows(ctx context.Context) {
 	n, err := r.kernel.Conntrack.DeleteMatching(ctx, r.flows)
 	r.flowsDeleted += n
 	if err != nil {
 		r.log.Info("stale flows stay", "flows", len(r.flows), "error", err)
-		r.flowsErr = err
-		return nil
+		r.flowsErr = fmt.Errorf("delete stale flows: %w", err)
+		return
 	}
 	r.done += len(r.flows)
 	r.flows = nil
-	return nil
 }
 
 // batch writes those changes whose subjects have not failed.
@@ -142,24 +262,29 @@ func batch[C any](r *run, changes []C, subject func(C) []ipvs.Key, write func([]
 // that relies on it.
 func (r *run) fail(subject ipvs.Key, err error) {
 	r.log.Info("write failed", "subject", subject.String(), "error", err)
-	r.failed[subject] = errors.Join(r.failed[subject], err)
-	if subject.Mark == 0 {
-		return
+	subjects := []ipvs.Key{subject}
+	if subject.Mark != 0 {
+		subjects = append(subjects, r.tuples[subject]...)
 	}
-	for _, s := range []*state{r.have, r.want} {
-		for _, key := range s.tuplesByMark()[subject] {
-			r.failed[key] = errors.Join(r.failed[key], err)
+	for _, key := range subjects {
+		if old := r.failed[key]; old != nil && !errors.Is(old, err) {
+			err = errors.Join(old, err)
 		}
+		r.failed[key] = err
 	}
 }
 
 // serverSubject returns what a change of a virtual server is about: its key
-// first, then its address and endpoint, whose safeguards it relies on.
+// first, then its address and endpoint, whose safeguards it relies on. What takes
+// away from a server by mark relies on the entries that sent packets to it.
 func (r *run) serverSubject(c ipvs.Change) []ipvs.Key {
 	key := c.Service.Key
 	subjects := []ipvs.Key{key}
-	if key.Mark == 0 {
+	switch {
+	case key.Mark == 0:
 		subjects = append(subjects, ipvs.Key{Addr: key.Addr})
+	case c.Op == ipvs.DeleteService || c.Op == ipvs.DeleteDestination:
+		subjects = append(subjects, r.tuples[key]...)
 	}
 	if c.Op == ipvs.AddDestination {
 		subjects = append(subjects, endpoint(c.Destination.Addr, c.Destination.Port))
@@ -188,46 +313,48 @@ func entrySubject(c ipset.Change) []ipvs.Key {
 // endpoint is the subject of an endpoint's safeguards.
 func endpoint(a netip.Addr, port uint16) ipvs.Key { return ipvs.Key{Addr: a, Port: port} }
 
-// failures returns what failed by service: whose tuples, addresses and
-// endpoints those are.
-func (r *run) failures() refusals {
-	failed := make(refusals)
+// failures returns what failed by service, whose tuples, addresses and endpoints
+// those are, and what is nobody's.
+func (r *run) failures() (failed refusals, rest []error) {
+	failed = make(refusals)
 	if len(r.failed) == 0 {
-		return failed
+		return failed, nil
 	}
+	told := make(map[ipvs.Key]bool)
 	for _, s := range []*state{r.want, r.have} {
 		for _, f := range families {
 			for e, entry := range s.entries(setLedger, f) {
-				for _, err := range r.against(s, keyOf(e)) {
-					if !slices.Contains(failed[entry.Comment], err) {
+				for _, key := range s.relies(keyOf(e)) {
+					err := r.failed[key]
+					if err != nil && !slices.Contains(failed[entry.Comment], err) {
 						failed.add(entry.Comment, err)
 					}
+					told[key] = told[key] || err != nil
 				}
 			}
 		}
 	}
-	return failed
+	for key, err := range r.failed {
+		if !told[key] && !slices.ContainsFunc(r.tuples[key], func(t ipvs.Key) bool { return told[t] }) {
+			rest = append(rest, err)
+		}
+	}
+	slices.SortFunc(rest, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return failed, rest
 }
 
-// against returns the failures that concern the tuple of a virtual server.
-func (r *run) against(s *state, key ipvs.Key) []error {
-	var errs []error
-	for _, k := range []ipvs.Key{key, {Addr: key.Addr}} {
-		if err := r.failed[k]; err != nil {
-			errs = append(errs, err)
-		}
-	}
+// relies returns the subjects that a virtual server relies on.
+func (s *state) relies(key ipvs.Key) []ipvs.Key {
+	keys := []ipvs.Key{key, {Addr: key.Addr}}
 	for d := range s.servers[key].Destinations {
-		if err := r.failed[endpoint(d.Addr, d.Port)]; err != nil {
-			errs = append(errs, err)
-		}
+		keys = append(keys, endpoint(d.Addr, d.Port))
 	}
-	return errs
+	return keys
 }
 
 // report says what became of the services.
 func (r *run) report(services []Service, refused refusals) Report {
-	rep := Report{Failed: refused.list(), Operations: r.done, FlowsDeleted: r.flowsDeleted, FlowsPending: r.flows}
+	rep := Report{Failed: refused.list(), Operations: r.done, FlowsDeleted: r.flowsDeleted, FlowsPending: slices.Clone(r.flows)}
 	for _, svc := range services {
 		if refused[svc.Name] == nil {
 			rep.Programmed = append(rep.Programmed, svc.Name)

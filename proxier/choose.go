@@ -8,8 +8,8 @@ type choice struct {
 	// endpoints are those of the virtual server at the address.
 	endpoints []Endpoint
 	// outside are those for clients from outside where policy Local makes a
-	// difference by source; nil where it does not, or where there is none
-	// and such clients are dropped.
+	// difference by source; none where it does not, or where there is none on
+	// this node and such clients are dropped.
 	outside []Endpoint
 	// drop says that every packet vanishes.
 	drop bool
@@ -19,39 +19,36 @@ type choice struct {
 // virtual server without destinations rejects: IPVS answers with port
 // unreachable (net/netfilter/ipvs/ip_vs_core.c, ip_vs_leave).
 func choose(svc Service, f vipkit.Family, kind FrontendKind) choice {
-	all := usable(svc.Endpoints, f, false)
-	if len(all) == 0 {
-		return choice{drop: svc.WithoutEndpoints == Drop}
+	local := usable(svc.Endpoints, f, func(e Endpoint) bool { return e.Local })
+	all := usable(svc.Endpoints, f, func(e Endpoint) bool { return !e.Elsewhere })
+	if len(all) == 0 { // hints that leave nothing are no hints
+		all = usable(svc.Endpoints, f, func(Endpoint) bool { return true })
 	}
 	switch {
+	case len(all) == 0:
+		return choice{drop: svc.WithoutEndpoints == Drop}
 	case kind == ClusterIP && svc.Internal == Local:
-		local := usable(svc.Endpoints, f, true)
 		return choice{endpoints: local, drop: len(local) == 0}
 	case kind != ClusterIP && svc.External == Local:
-		return choice{endpoints: all, outside: usable(svc.Endpoints, f, true)}
+		return choice{endpoints: all, outside: local}
 	}
 	return choice{endpoints: all}
 }
 
-// usable returns the endpoints of a family that may be used: those that are
-// ready, and if there is none, those that are serving and terminating
-// (Kubernetes: EndpointConditions, KEP-1669). With local, only those on this
-// node; otherwise those that topology hints leave to this node.
-func usable(endpoints []Endpoint, f vipkit.Family, local bool) []Endpoint {
-	if ready := filter(endpoints, f, local, func(e Endpoint) bool { return e.Ready }); len(ready) > 0 {
+// usable returns the endpoints of a family, among those that here admits, that
+// may be used: those that are ready, and if there is none, those that are serving
+// and terminating (Kubernetes: EndpointConditions, KEP-1669).
+func usable(endpoints []Endpoint, f vipkit.Family, here func(Endpoint) bool) []Endpoint {
+	if ready := filter(endpoints, f, here, func(e Endpoint) bool { return e.Ready }); len(ready) > 0 {
 		return ready
 	}
-	return filter(endpoints, f, local, func(e Endpoint) bool { return e.Serving && e.Terminating })
+	return filter(endpoints, f, here, func(e Endpoint) bool { return e.Serving && e.Terminating })
 }
 
-func filter(endpoints []Endpoint, f vipkit.Family, local bool, ok func(Endpoint) bool) []Endpoint {
+func filter(endpoints []Endpoint, f vipkit.Family, here, ok func(Endpoint) bool) []Endpoint {
 	var chosen []Endpoint
 	for _, e := range endpoints {
-		here := !e.Elsewhere
-		if local {
-			here = e.Local
-		}
-		if here && vipkit.FamilyOf(e.Addr) == f && ok(e) {
+		if vipkit.FamilyOf(e.Addr) == f && here(e) && ok(e) {
 			chosen = append(chosen, e)
 		}
 	}
@@ -65,7 +62,7 @@ func needsMark(svc Service) bool {
 		return false
 	}
 	for _, fe := range svc.Frontends {
-		if fe.Kind != ClusterIP && choose(svc, vipkit.FamilyOf(fe.Addr), fe.Kind).outside != nil {
+		if fe.Kind != ClusterIP && len(choose(svc, vipkit.FamilyOf(fe.Addr), fe.Kind).outside) > 0 {
 			return true
 		}
 	}

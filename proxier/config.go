@@ -10,8 +10,8 @@ import (
 // Config is what a [Proxier] is told once. Its zero value is valid: a nil
 // *Config is the same.
 type Config struct {
-	// Prefix begins the name of every set and chain, 1–14 bytes of A–Z, a–z,
-	// 0–9 and '_'. Two proxiers on one host need different ones. Empty:
+	// Prefix begins the name of every set and chain, 1–14 bytes of A–Z, 0–9
+	// and '_'. Two proxiers on one host need different ones. Empty:
 	// "VIPKIT".
 	Prefix string
 	// Link is the name of the dummy link that holds the virtual addresses.
@@ -38,10 +38,10 @@ type Config struct {
 	// exactly one bit. Zero: 0x4000.
 	MasqueradeMark uint32
 	// LocalMarks are the firewall marks that select the endpoints of policy
-	// Local. They are compared and set as a whole; the first marks packets to
-	// drop. A virtual server with one of them counts as ours, so two proxiers
-	// on one host need different ranges. The zero value: 16,384 marks that
-	// depend on Prefix.
+	// Local. IPVS compares the whole mark, so rules of others in mangle INPUT
+	// must not change it after ours. A virtual server with one of them counts
+	// as ours: two proxiers on one host need different ranges. The zero value:
+	// 16,384 marks that depend on Prefix.
 	LocalMarks MarkRange
 	// Logger gets what the proxier does, at debug and info level. Nil:
 	// nothing.

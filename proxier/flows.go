@@ -24,15 +24,18 @@ func staleFlows(byMark map[ipvs.Key][]ipvs.Key, change ipvs.Change) []conntrack.
 	}
 	var stale []conntrack.Match
 	for _, key := range tuples {
-		if key.Protocol == vipkit.UDP {
-			stale = append(stale, conntrack.Match{
-				Protocol:    vipkit.UDP,
-				OriginalDst: netip.AddrPortFrom(key.Addr, key.Port),
-				ReplySrc:    endpoint,
-			})
-		}
+		stale = append(stale, staleTuple(key, endpoint)...)
 	}
 	return stale
+}
+
+// staleTuple returns the flows of a tuple to one endpoint, or with the zero value
+// to all, if it is one of UDP.
+func staleTuple(key ipvs.Key, endpoint netip.AddrPort) []conntrack.Match {
+	if key.Protocol != vipkit.UDP {
+		return nil
+	}
+	return []conntrack.Match{{Protocol: vipkit.UDP, OriginalDst: netip.AddrPortFrom(key.Addr, key.Port), ReplySrc: endpoint}}
 }
 
 // tuplesByMark returns the tuples whose entries send packets to each virtual
@@ -48,13 +51,24 @@ func (s *state) tuplesByMark() map[ipvs.Key][]ipvs.Key {
 	return byMark
 }
 
-// compactFlows sorts matches and leaves each once. One for every endpoint of a
-// tuple stands for those of single endpoints.
+// compactFlows returns the matches sorted and each once, and without those that
+// one for every endpoint of their tuple stands for.
 func compactFlows(flows []conntrack.Match) []conntrack.Match {
-	slices.SortFunc(flows, func(a, b conntrack.Match) int {
+	sorted := slices.Clone(flows)
+	slices.SortFunc(sorted, func(a, b conntrack.Match) int { // one for every endpoint comes first
 		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), a.OriginalDst.Compare(b.OriginalDst), a.ReplySrc.Compare(b.ReplySrc))
 	})
-	return slices.CompactFunc(flows, func(a, b conntrack.Match) bool {
-		return a == b || (a.Protocol == b.Protocol && a.OriginalDst == b.OriginalDst && !a.ReplySrc.IsValid())
-	})
+	var compact []conntrack.Match
+	for _, m := range sorted {
+		if n := len(compact); n > 0 {
+			last := compact[n-1]
+			every := last
+			every.ReplySrc = m.ReplySrc
+			if m == last || m == every && !last.ReplySrc.IsValid() {
+				continue
+			}
+		}
+		compact = append(compact, m)
+	}
+	return compact
 }

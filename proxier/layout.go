@@ -3,6 +3,7 @@ package proxier
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/dummy"
@@ -77,11 +78,12 @@ func layoutService(c *config, to sink, svc Service, mark uint32) {
 	for _, fe := range svc.Frontends {
 		f := vipkit.FamilyOf(fe.Addr)
 		chosen := choose(svc, f, fe.Kind)
-		for _, addr := range c.addressesOf(fe) {
+		addrs := c.addressesOf(fe)
+		for _, addr := range addrs {
 			key := ipvs.Key{Protocol: svc.Protocol, Addr: addr, Port: fe.Port}
 			layoutFrontend(c, to, svc, fe.Kind, key, chosen, mark)
 		}
-		if fe.Kind != ClusterIP && chosen.outside != nil && mark != 0 {
+		if len(addrs) > 0 && len(chosen.outside) > 0 {
 			layoutServer(c, to, svc, ipvs.MarkKey(f, mark), chosen.outside)
 		}
 	}
@@ -125,12 +127,11 @@ func layoutFrontend(c *config, to sink, svc Service, kind FrontendKind, key ipvs
 		to.entry(setCluster, f, at)
 	case svc.External == Cluster:
 		to.entry(setExternal, f, at)
-	case chosen.outside != nil:
+	case len(chosen.outside) > 0:
 		at.Mark, at.MarkMask = mark, ^uint32(0)
 		to.entry(setLocal, f, at)
 	case len(chosen.endpoints) > 0:
-		at.Mark, at.MarkMask = c.dropMark, ^uint32(0)
-		to.entry(setLocal, f, at)
+		to.entry(setAbsent, f, at)
 	}
 	layoutServer(c, to, svc, key, chosen.endpoints)
 }
@@ -182,6 +183,9 @@ func layoutServer(c *config, to sink, svc Service, key ipvs.Key, endpoints []End
 		if bits := svc.Affinity.bits(f); v.Timeout != 0 && bits != 0 {
 			v.PersistenceBits = bits
 		}
+		if key.Mark != 0 && v.Timeout != 0 && svc.translatesPort() {
+			v.Scheduler, v.Flags, v.Timeout, v.PersistenceBits = "sh", ipvs.Sched1, 0, uint8(key.Addr.BitLen())
+		}
 		for _, e := range endpoints {
 			d := ipvs.DestKey{Addr: e.Addr, Port: e.Port}
 			v.Destinations[d] = ipvs.Destination{DestKey: d, Weight: e.Weight, Upper: e.Upper, Lower: e.Lower}
@@ -195,6 +199,19 @@ func hairpin(a netip.Addr, p vipkit.Protocol, port uint16) ipset.EntryKey {
 	k := ipset.Key(a, p, port)
 	k.Net2 = k.Net
 	return k
+}
+
+// translatesPort reports whether some endpoint has another port than some
+// external frontend. Persistence of a virtual server by mark does not: it sends
+// clients to the port that they asked for
+// (net/netfilter/ipvs/ip_vs_core.c, ip_vs_sched_persist).
+func (s Service) translatesPort() bool {
+	for _, f := range s.Frontends {
+		if f.Kind != ClusterIP && slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return e.Port != f.Port }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (a Affinity) bits(f vipkit.Family) uint8 {

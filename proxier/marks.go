@@ -11,13 +11,13 @@ import (
 // fresh host.
 func assignMarks(c *config, services []Service, have *state) (map[string]uint32, map[string]error) {
 	marks := make(map[string]uint32)
-	had := have.marks(c)
+	had := have.marks()
 	// A mark is nobody else's until the entries that carry it are gone.
 	owner := make(map[uint32]string, len(had))
 	for name, m := range had {
 		owner[m] = name
 	}
-	taken := map[uint32]bool{c.dropMark: true}
+	taken := make(map[uint32]bool)
 	free := func(m uint32, name string) bool {
 		if o, ok := have.elsewhere.markOwner(m); ok && o != name {
 			return false
@@ -64,11 +64,11 @@ func nextMark(c *config, name string, free func(uint32, string) bool) (uint32, b
 func (r MarkRange) holds(m uint32) bool { return r.First <= m && m <= r.Last }
 
 // marks returns the mark of each service that has one in the kernel.
-func (s *state) marks(c *config) map[string]uint32 {
+func (s *state) marks() map[string]uint32 {
 	marks := make(map[string]uint32)
 	for _, f := range families {
 		for key, e := range s.entries(setLocal, f) {
-			if name := s.entries(setLedger, f)[key].Comment; name != "" && e.Mark != c.dropMark {
+			if name := s.entries(setLedger, f)[key].Comment; name != "" {
 				marks[name] = e.Mark
 			}
 		}

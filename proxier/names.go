@@ -17,6 +17,7 @@ const (
 	setRanges                   // tuple and client network that may use it
 	setRanged                   // tuples that only setRanges may use: after it, so that nobody is shut out between
 	setDrop                     // tuples whose packets vanish
+	setAbsent                   // tuples with external policy Local and no endpoint here: clients from outside are dropped
 	setLocal                    // tuples with external policy Local, and the mark for clients from outside
 	setHairpin                  // endpoints that may meet themselves
 	setCluster                  // tuples with source NAT for clients that are no pods
@@ -40,6 +41,7 @@ var setSpecs = [numSets]struct {
 	setRanges:      {"RANGES", ipset.Set{Type: ipset.HashIPPortNet}},
 	setRanged:      {"RANGED", ipset.Set{Type: ipset.HashIPPort}},
 	setDrop:        {"DROP", ipset.Set{Type: ipset.HashIPPort}},
+	setAbsent:      {"ABSENT", ipset.Set{Type: ipset.HashIPPort}},
 	setLocal:       {"LOCAL", ipset.Set{Type: ipset.HashIPPort, SkbInfo: true}},
 	setHairpin:     {"HAIRPIN", ipset.Set{Type: ipset.HashIPPortIP}},
 	setCluster:     {"CLUSTER", ipset.Set{Type: ipset.HashIPPort}},

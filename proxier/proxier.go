@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/vipkit/vipkit/conntrack"
 )
@@ -57,7 +58,7 @@ func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	return Plan{Steps: diff(p.config, t.have, t.want), Refused: t.refused.list()}, nil
+	return Plan{Steps: p.steps(t), Refused: t.refused.list()}, nil
 }
 
 // ApplyServices makes the kernel agree with services: everything that is wanted,
@@ -83,7 +84,7 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 		return Report{}, err
 	}
 	report, err := p.apply(ctx, services, t)
-	if err == nil && len(p.flows) == 0 {
+	if err == nil && p.have != nil {
 		p.order = make([]*holding, len(services))
 		for i, s := range services {
 			p.order[i] = p.have.services[s.Name]
@@ -202,39 +203,50 @@ func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[str
 	return t, nil
 }
 
+// steps returns what a transition needs, and what is due from before.
+func (p *Proxier) steps(t transition) []Step {
+	t.have.due = p.flows
+	return diff(p.config, t.have, t.want)
+}
+
 // apply writes what a transition needs.
 func (p *Proxier) apply(ctx context.Context, services []Service, t transition) (Report, error) {
 	run := newRun(p.kernel, p.log, t.have, t.want)
-	run.flows = p.flows
 	known := p.have
+	steps := p.steps(t)
 	p.have, p.order = nil, nil // until the run has ended well
-	err := run.steps(ctx, diff(p.config, t.have, t.want))
-	if err != nil && !t.have.link {
-		err = errors.Join(err, p.undo(ctx, services))
-	}
+	err := run.steps(ctx, steps)
 	p.flows = run.flows
-	for name, errs := range run.failures() {
+	if err != nil {
+		if t.have.empty() {
+			err = errors.Join(err, p.undo(ctx, services))
+		}
+		return Report{Operations: run.done, Failed: t.refused.list()}, fmt.Errorf("apply: %w", err)
+	}
+	failed, rest := run.failures()
+	for name, errs := range failed {
 		t.refused[name] = append(t.refused[name], errs...)
 	}
 	report := run.report(services, t.refused)
-	if err != nil {
-		return report, fmt.Errorf("apply: %w", err)
-	}
 	if run.clean() && !t.refused.conflict() {
 		if known == nil {
 			known = newApplied(p.config, t.have)
 		}
-		known.advance(t.resolution, t.changed)
+		known.advance(t)
 		p.have = known
 	}
-	return report, report.Err()
+	return report, errors.Join(append([]error{report.Err(), run.flowsErr}, rest...)...)
 }
 
-// undo takes back what a first call has written before something that all
-// services share was refused, so that a host that cannot serve is left as it
-// was.
+// undoTimeout bounds the time that taking back a first call may take.
+const undoTimeout = 10 * time.Second
+
+// undo takes back what a call has written to a host that had nothing of ours,
+// before something that all services share was refused: a host that cannot serve
+// is left as it was.
 func (p *Proxier) undo(ctx context.Context, services []Service) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
 	have, err := observe(ctx, p.kernel, p.config, p.config.familiesOf(services))
 	if err != nil {
 		return fmt.Errorf("undo: %w", err)
@@ -244,6 +256,7 @@ func (p *Proxier) undo(ctx context.Context, services []Service) error {
 	if err := run.steps(ctx, diff(p.config, have, want)); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
+	p.flows = nil // nothing of ours was ever reached
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ var (
 	// ErrClaimed means that another service has the address, port and
 	// protocol already.
 	ErrClaimed = errors.New("claimed by another service")
+	// ErrOwnAddress means that a virtual address is one of the node's own.
+	ErrOwnAddress = errors.New("is an address of this node")
 )
 
 // refusals holds what speaks against each service, by name.
@@ -83,21 +86,27 @@ func resolve(c *config, services []Service, rest others, have *state) resolution
 		}
 		return rest(name)
 	}
-	claimTuples(c, named, stays, have, refused)
-
-	accepted := make([]Service, 0, len(named))
-	for name, svc := range named {
-		if refused[name] == nil {
-			accepted = append(accepted, svc)
+	var accepted []Service
+	var marks map[string]uint32
+	for settled := false; !settled; {
+		settled = claimTuples(c, named, stays, have, refused)
+		if !settled {
+			continue
+		}
+		accepted = accepted[:0]
+		for name, svc := range named {
+			if refused[name] == nil {
+				accepted = append(accepted, svc)
+			}
+		}
+		slices.SortFunc(accepted, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
+		var unmarked map[string]error
+		marks, unmarked = assignMarks(c, accepted, have)
+		for name, err := range unmarked {
+			refused.add(name, err)
+			settled = false // what it has may be in the way of others now
 		}
 	}
-	slices.SortFunc(accepted, func(a, b Service) int { return strings.Compare(a.Name, b.Name) })
-	marks, unmarked := assignMarks(c, accepted, have)
-	for name, err := range unmarked {
-		refused.add(name, err)
-	}
-	accepted = slices.DeleteFunc(accepted, func(svc Service) bool { return refused[svc.Name] != nil })
-
 	want := layout(c, accepted, marks)
 	kept := keep(c, have, want, stays)
 	return resolution{want: want, accepted: accepted, marks: marks, kept: kept, refused: refused}
@@ -123,7 +132,7 @@ func (c *config) ownAddresses(svc Service) error {
 	var errs []error
 	for i, fe := range svc.Frontends {
 		if fe.Kind != NodePort && slices.Contains(c.NodeAddresses, fe.Addr) {
-			errs = append(errs, fmt.Errorf("frontends[%d].addr: %v is an address of this node: %w", i, fe.Addr, ErrConflict))
+			errs = append(errs, fmt.Errorf("frontends[%d].addr: %v %w", i, fe.Addr, ErrOwnAddress))
 		}
 	}
 	return errors.Join(errs...)
@@ -146,9 +155,13 @@ func foreign(c *config, svc Service, have *state) error {
 	return errors.Join(errs...)
 }
 
-// claimTuples refuses services that want a tuple which another has. The one
-// that has it in the kernel keeps it, and otherwise the first by name.
-func claimTuples(c *config, named map[string]Service, stays others, have *state, refused refusals) {
+// claimTuples refuses services that want a tuple which another has, and reports
+// whether there was none to refuse. The service that has a tuple in the kernel
+// keeps it, and otherwise the first by name gets it. A service that is refused
+// claims nothing new and keeps what it has, so refusing one can make room for
+// another, or none: only those are refused that lose to a service that does not
+// lose itself, and the caller asks again.
+func claimTuples(c *config, named map[string]Service, stays others, have *state, refused refusals) (settled bool) {
 	claims := make(map[ipvs.Key][]string)
 	for name, svc := range named {
 		if refused[name] != nil {
@@ -161,19 +174,39 @@ func claimTuples(c *config, named map[string]Service, stays others, have *state,
 			}
 		}
 	}
-	for _, key := range sortedKeys(claims) {
-		names := claims[key]
-		slices.Sort(names)
-		first := names[0]
+	losses := make(map[string]map[ipvs.Key]string) // who loses what to whom
+	for key, names := range claims {
+		winner := slices.Min(names)
 		if h := have.holder(key); slices.Contains(names, h) || stays(h) {
-			first = h
+			winner = h
 		}
-		for _, name := range slices.Compact(names) {
-			if name != first {
-				refused.add(name, fmt.Errorf("%v: %w %q", key, ErrClaimed, first))
+		for _, name := range names {
+			if name != winner {
+				if losses[name] == nil {
+					losses[name] = make(map[ipvs.Key]string)
+				}
+				losses[name][key] = winner
 			}
 		}
 	}
+	if len(losses) == 0 {
+		return true
+	}
+	before := len(refused)
+	for name, lost := range losses {
+		for _, key := range sortedKeys(lost) {
+			if winner := lost[key]; losses[winner] == nil {
+				refused.add(name, fmt.Errorf("%v: %w %q", key, ErrClaimed, winner))
+			}
+		}
+	}
+	if len(refused) == before { // they lose to one another in a circle
+		name := slices.Max(slices.Collect(maps.Keys(losses)))
+		for _, key := range sortedKeys(losses[name]) {
+			refused.add(name, fmt.Errorf("%v: %w %q", key, ErrClaimed, losses[name][key]))
+		}
+	}
+	return false
 }
 
 // keep carries over what have holds of services that stay, and returns it by
@@ -191,7 +224,7 @@ func keep(c *config, have, want *state, stays others) map[string]*state {
 				kept[name] = newState()
 			}
 			of[e] = kept[name]
-			keepTuple(have, kept[name], keyOf(e))
+			keepTuple(c, have, kept[name], keyOf(e))
 		}
 		for r, entry := range have.entries(setRanges, f) {
 			if r.Net2 = (netip.Prefix{}); of[r] != nil {
@@ -208,7 +241,7 @@ func keep(c *config, have, want *state, stays others) map[string]*state {
 	return kept
 }
 
-func keepTuple(have, kept *state, key ipvs.Key) {
+func keepTuple(c *config, have, kept *state, key ipvs.Key) {
 	f := key.Family()
 	e := tuple(key)
 	for id := setLedger; id < numSets; id++ {
@@ -219,11 +252,7 @@ func keepTuple(have, kept *state, key ipvs.Key) {
 	host := ipset.EntryKey{Net: ipset.Host(key.Addr)}
 	if entry, ok := have.entries(setAddresses, f)[host]; ok {
 		kept.entry(setAddresses, f, entry)
-		for _, means := range []dummy.Means{dummy.ByAddress, dummy.ByRoute} {
-			if a := (dummy.Address{Addr: key.Addr, Means: means}); have.addresses[a] {
-				kept.address(a)
-			}
-		}
+		kept.address(dummy.Address{Addr: key.Addr, Means: c.Means})
 	}
 	keepServer(have, kept, key, key.Protocol)
 	if mark := have.entries(setLocal, f)[e].Mark; mark != 0 {

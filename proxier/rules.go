@@ -16,13 +16,16 @@ type chainID struct{ table, chain string }
 // them from the built-in ones.
 type ruleset struct {
 	chains map[chainID][]iptables.Rule
-	// jumps are the positions (from 1) of our jumps in built-in chains.
+	// jumps are our jumps in built-in chains.
 	jumps map[chainID][]jump
 }
 
+// jump is a jump to a chain of ours.
 type jump struct {
-	pos  int
 	rule iptables.Rule
+	// first says that nothing comes before it but other bare jumps, such as
+	// those of another instance, which may want to be first as well.
+	first bool
 }
 
 // ourTables are the tables that we have chains in, in the order of the hooks.
@@ -49,6 +52,9 @@ func (c *config) rules(f vipkit.Family) ruleset {
 		toCluster += " -m set ! --match-set " + set(setClusterNets) + " src"
 	}
 	local := "-m set --match-set " + set(setLocal) + " dst,dst"
+	absent := "-m set --match-set " + set(setAbsent) + " dst,dst"
+	outside := " -m set ! --match-set " + set(setPods) + " src"
+	byHost := iptables.Rule(" -m addrtype --src-type LOCAL ")
 	name := func(word string) string { return c.Prefix + "-" + word }
 	to := func(word string) iptables.Rule { return iptables.Rule("-j " + name(word)) }
 
@@ -57,7 +63,7 @@ func (c *config) rules(f vipkit.Family) ruleset {
 		r.chains[chainID{table, name(word)}] = rules
 	}
 	hook := func(table, builtin, word string) {
-		r.jumps[chainID{table, builtin}] = []jump{{1, to(word)}}
+		r.jumps[chainID{table, builtin}] = []jump{{to(word), true}}
 	}
 
 	// Who may come in at all.
@@ -65,12 +71,14 @@ func (c *config) rules(f vipkit.Family) ruleset {
 		iptables.Rule("-m set --match-set "+set(setRanged)+" dst,dst -m set ! --match-set "+set(setRanges)+" dst,dst,src -j DROP"),
 		iptables.Rule("-m set --match-set "+set(setDrop)+" dst,dst -j DROP"))
 	// Policy Local: clients from outside get the mark of the virtual server
-	// that has this node's endpoints, or the mark to drop where there is none.
-	chain("mangle", "PREROUTING",
+	// that has this node's endpoints, or nothing where there is none. The host's
+	// own packets do not come here, and IPVS is next: nobody else's marks, and
+	// no routing by mark, come between.
+	chain("mangle", "INPUT",
 		to("GATE"),
-		iptables.Rule(local+" -m set ! --match-set "+set(setPods)+" src -j SET --map-set "+set(setLocal)+" dst,dst --map-mark"),
-		iptables.Rule(fmt.Sprintf("%s -m mark --mark %#x -j DROP", local, c.dropMark)))
-	hook("mangle", "PREROUTING", "PREROUTING")
+		iptables.Rule(absent+outside+" -j DROP"),
+		iptables.Rule(local+outside+" -j SET --map-set "+set(setLocal)+" dst,dst --map-mark"))
+	hook("mangle", "INPUT", "INPUT")
 	hook("mangle", "OUTPUT", "GATE")
 
 	// Who gets source NAT.
@@ -78,7 +86,8 @@ func (c *config) rules(f vipkit.Family) ruleset {
 	chain("nat", "SERVICES",
 		iptables.Rule(toCluster)+" "+to("MARK"),
 		iptables.Rule("-m set --match-set "+set(setExternal)+" dst,dst ")+to("MARK"),
-		iptables.Rule(local+" -m addrtype --src-type LOCAL ")+to("MARK"))
+		iptables.Rule(local)+byHost+to("MARK"),
+		iptables.Rule(absent)+byHost+to("MARK"))
 	chain("nat", "POSTROUTING",
 		iptables.Rule("-m set --match-set "+set(setHairpin)+" dst,dst,src -j MASQUERADE"),
 		iptables.Rule("-m mark ! --mark "+mark+" -j RETURN"),
@@ -92,7 +101,7 @@ func (c *config) rules(f vipkit.Family) ruleset {
 	chain("filter", "INPUT",
 		iptables.Rule("-m set ! --match-set "+set(setAddresses)+" dst -j RETURN"),
 		iptables.Rule("-p "+icmp+" -j RETURN"),
-		iptables.Rule("-m set ! --match-set "+set(setOpen)+" dst,dst -m conntrack --ctstate NEW -j REJECT --reject-with "+reject))
+		iptables.Rule("-m set ! --match-set "+set(setOpen)+" dst,dst -m conntrack ! --ctstate RELATED,ESTABLISHED -j REJECT --reject-with "+reject))
 	hook("filter", "INPUT", "INPUT")
 	return r
 }
@@ -111,86 +120,95 @@ func (c *config) readRuleset(tables []iptables.Table) ruleset {
 		// From a chain of somebody's own: what it jumps to is theirs to say.
 		if slices.Contains(iptables.BuiltinChains(j.Table), j.Chain) {
 			id := chainID{j.Table, j.Chain}
-			r.jumps[id] = append(r.jumps[id], jump{j.Pos, j.Rule})
+			r.jumps[id] = append(r.jumps[id], jump{j.Rule, onlyJumpsBefore(tables, j)})
 		}
 	}
 	return r
 }
 
+// onlyJumpsBefore reports whether the rules before j in its chain are jumps
+// without a condition, and to chains.
+func onlyJumpsBefore(tables []iptables.Table, j iptables.Jump) bool {
+	for _, t := range tables {
+		if t.Name != j.Table {
+			continue
+		}
+		chain := func(name string) int {
+			return slices.IndexFunc(t.Chains, func(c iptables.Chain) bool { return c.Name == name })
+		}
+		for _, r := range t.Chains[chain(j.Chain)].Rules[:j.Pos-1] {
+			if to := r.Target(); r != iptables.Rule("-j "+to) || chain(to) < 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // editRules returns the edits that make want of have, none if they agree. A
-// table that differs anywhere is written whole: a restore is atomic by table.
+// restore is atomic by table.
 func editRules(have, want ruleset) []iptables.Edit {
 	var edits []iptables.Edit
 	for _, table := range ourTables {
-		if !sameTable(have, want, table) {
-			edits = append(edits, editTable(have, want, table)...)
+		edits = append(edits, editChains(have, want, table)...)
+		edits = append(edits, editJumps(have, want, table)...)
+		edits = append(edits, removeChains(have, want, table)...)
+	}
+	return edits
+}
+
+// editChains writes the chains of a table whole if one of them differs.
+func editChains(have, want ruleset, table string) []iptables.Edit {
+	ids := chainsOf(want.chains, table)
+	if !slices.ContainsFunc(ids, func(id chainID) bool {
+		rules, there := have.chains[id]
+		return !there || !slices.Equal(rules, want.chains[id])
+	}) {
+		return nil
+	}
+	var edits []iptables.Edit
+	for _, id := range ids {
+		edits = append(edits, iptables.Edit{Table: table, Verb: iptables.NewChain, Chain: id.chain})
+	}
+	for _, id := range ids {
+		for _, r := range want.chains[id] {
+			edits = append(edits, iptables.Edit{Table: table, Verb: iptables.Append, Chain: id.chain, Rule: r})
 		}
 	}
 	return edits
 }
 
-func editTable(have, want ruleset, table string) []iptables.Edit {
-	var edits []iptables.Edit
-	edit := func(v iptables.Verb, chain string, pos int, r iptables.Rule) {
-		edits = append(edits, iptables.Edit{Table: table, Verb: v, Chain: chain, Pos: pos, Rule: r})
-	}
-	for _, id := range chainsOf(want.chains, table) {
-		edit(iptables.NewChain, id.chain, 0, "")
-	}
-	for _, id := range chainsOf(want.chains, table) {
-		for _, r := range want.chains[id] {
-			edit(iptables.Append, id.chain, 0, r)
-		}
-	}
+// editJumps makes each jump be there once and first.
+func editJumps(have, want ruleset, table string) []iptables.Edit {
+	var deletes, inserts []iptables.Edit
 	for _, id := range chainsOf(have.jumps, table) {
 		if !slices.Equal(have.jumps[id], want.jumps[id]) {
 			for _, j := range have.jumps[id] {
-				edit(iptables.Delete, id.chain, 0, j.rule)
+				deletes = append(deletes, iptables.Edit{Table: table, Verb: iptables.Delete, Chain: id.chain, Rule: j.rule})
 			}
 		}
 	}
 	for _, id := range chainsOf(want.jumps, table) {
 		if !slices.Equal(have.jumps[id], want.jumps[id]) {
 			for _, j := range want.jumps[id] {
-				edit(iptables.Insert, id.chain, j.pos, j.rule)
+				inserts = append(inserts, iptables.Edit{Table: table, Verb: iptables.Insert, Chain: id.chain, Pos: 1, Rule: j.rule})
 			}
 		}
 	}
-	// What is ours and not wanted: emptied first, because chains of it may
-	// jump to one another.
-	var gone []chainID
-	for _, id := range chainsOf(have.chains, table) {
-		if _, wanted := want.chains[id]; !wanted {
-			gone = append(gone, id)
-			edit(iptables.NewChain, id.chain, 0, "")
-		}
-	}
-	for _, id := range gone {
-		edit(iptables.DeleteChain, id.chain, 0, "")
-	}
-	return edits
+	return append(deletes, inserts...)
 }
 
-func sameTable(have, want ruleset, table string) bool {
-	h, w := chainsOf(have.chains, table), chainsOf(want.chains, table)
-	if !slices.Equal(h, w) {
-		return false
-	}
-	for _, id := range w {
-		if !slices.Equal(have.chains[id], want.chains[id]) {
-			return false
+// removeChains removes chains that are ours and not wanted: emptied first,
+// because one of them may jump to another.
+func removeChains(have, want ruleset, table string) []iptables.Edit {
+	var empty, remove []iptables.Edit
+	for _, id := range chainsOf(have.chains, table) {
+		if _, wanted := want.chains[id]; !wanted {
+			empty = append(empty, iptables.Edit{Table: table, Verb: iptables.NewChain, Chain: id.chain})
+			remove = append(remove, iptables.Edit{Table: table, Verb: iptables.DeleteChain, Chain: id.chain})
 		}
 	}
-	hj, wj := chainsOf(have.jumps, table), chainsOf(want.jumps, table)
-	if !slices.Equal(hj, wj) {
-		return false
-	}
-	for _, id := range wj {
-		if !slices.Equal(have.jumps[id], want.jumps[id]) {
-			return false
-		}
-	}
-	return true
+	return append(empty, remove...)
 }
 
 // chainsOf returns the keys of m in one table, sorted by chain.

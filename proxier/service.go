@@ -118,6 +118,11 @@ const (
 
 // Affinity keeps a client with the endpoint that it got first. It is
 // comparable.
+//
+// Clients from outside of a service with external policy Local, whose endpoints
+// have another port than its frontends, are kept by a hash of their address
+// (scheduler sh) instead: IPVS has no persistence there. Timeout and bits then
+// mean nothing, and a client moves when its endpoint goes.
 type Affinity struct {
 	// Timeout since the client's last packet, in whole seconds, 1 s to 24 h
 	// (Kubernetes: sessionAffinityConfig.clientIP.timeoutSeconds). Zero: no

@@ -93,7 +93,7 @@ func TestConfigValidate(t *testing.T) {
 		{proxier.Config{NodeAddresses: []netip.Addr{{}}}, "nodeAddresses[0]"},
 		{proxier.Config{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.2.3/8")}}, "podCIDRs[0]"},
 		{proxier.Config{MasqueradeMark: 3}, "masqueradeMark 0x3: want one bit"},
-		{proxier.Config{LocalMarks: proxier.MarkRange{First: 9, Last: 9}}, "localMarks"},
+		{proxier.Config{LocalMarks: proxier.MarkRange{First: 9, Last: 8}}, "localMarks"},
 		{proxier.Config{LocalMarks: proxier.MarkRange{First: 0x3000, Last: 0x8000}}, "some hold the masquerade bit 0x4000"},
 		{proxier.Config{MasqueradeMark: 0x10000000}, "some hold the masquerade bit"},
 	} {

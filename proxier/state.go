@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/conntrack"
 	"github.com/vipkit/vipkit/dummy"
 	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/ipvs"
@@ -25,6 +26,9 @@ type state struct {
 	foreignServers   map[ipvs.Key]bool
 	foreignAddresses map[netip.Addr]bool
 
+	// due are stale flows from before, whose deletion failed.
+	due []conntrack.Match
+
 	// elsewhere is what is known of services that this state leaves out;
 	// nil: it leaves out none.
 	elsewhere *applied
@@ -41,6 +45,19 @@ func newState() *state {
 		addresses: make(map[dummy.Address]bool),
 		servers:   make(map[ipvs.Key]ipvs.Server),
 	}
+}
+
+// empty reports whether there is nothing of ours.
+func (s *state) empty() bool {
+	if s.link || len(s.servers) > 0 || s.elsewhere != nil && len(s.elsewhere.services) > 0 {
+		return false
+	}
+	for i, f := range families {
+		if s.has(f) || len(s.rules[i].chains) > 0 || len(s.rules[i].jumps) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // entry implements [sink]. The set need not exist in a state that is only

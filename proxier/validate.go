@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -156,9 +157,6 @@ func notUnicast(a netip.Addr) string {
 // config is a Config with its defaults in place.
 type config struct {
 	Config
-	// dropMark, the first of LocalMarks, is never a virtual server's: it
-	// marks packets to drop.
-	dropMark uint32
 	// rulesets are the rules of each family.
 	rulesets [2]ruleset
 }
@@ -168,6 +166,9 @@ func (c *Config) resolved() (*config, error) {
 	var r config
 	if c != nil {
 		r.Config = *c
+		r.NodeAddresses = slices.Clone(c.NodeAddresses)
+		r.ClusterCIDRs = slices.Clone(c.ClusterCIDRs)
+		r.PodCIDRs = slices.Clone(c.PodCIDRs)
 	}
 	if r.Prefix == "" {
 		r.Prefix = "VIPKIT"
@@ -184,7 +185,6 @@ func (c *Config) resolved() (*config, error) {
 	if r.LocalMarks == (MarkRange{}) {
 		r.LocalMarks = defaultMarks(r.Prefix)
 	}
-	r.dropMark = r.LocalMarks.First
 	for i, f := range families {
 		r.rulesets[i] = r.rules(f)
 	}
@@ -203,9 +203,9 @@ func defaultMarks(prefix string) MarkRange {
 func (c *config) validate() error {
 	var f faults
 	if len(c.Prefix) > 14 || strings.ContainsFunc(c.Prefix, func(r rune) bool {
-		return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_'
+		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
 	}) {
-		f.add("config: prefix %q: want 1–14 of A–Z, a–z, 0–9, _", c.Prefix)
+		f.add("config: prefix %q: want 1–14 of A–Z, 0–9, _", c.Prefix)
 	}
 	if len(c.Link) > dummy.MaxNameLen || strings.ContainsAny(c.Link, "/: \t\n") {
 		f.add("config: link %q: want a name of 1–15 bytes", c.Link)
@@ -223,8 +223,8 @@ func (c *config) validate() error {
 	if m := c.MasqueradeMark; m&(m-1) != 0 {
 		f.add("config: masqueradeMark %#x: want one bit", m)
 	}
-	if m := c.LocalMarks; m.First == 0 || m.Last <= m.First {
-		f.add("config: localMarks %#x–%#x: want at least two, none of them 0", m.First, m.Last)
+	if m := c.LocalMarks; m.First == 0 || m.Last < m.First {
+		f.add("config: localMarks %#x–%#x: want at least one, none of them 0", m.First, m.Last)
 	} else if holdsBit(m, c.MasqueradeMark) {
 		f.add("config: localMarks %#x–%#x: some hold the masquerade bit %#x", m.First, m.Last, c.MasqueradeMark)
 	}
