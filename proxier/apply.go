@@ -89,12 +89,51 @@ func (r *run) step(ctx context.Context, s Step) error {
 		batch(r, s.Servers, r.serverSubject, func(b []ipvs.Change) []error { return r.kernel.IPVS.Apply(ctx, b) })
 	default:
 		// One set after the other: a safeguard that fails stops what relies on it.
+		held := r.heldEndpoints()
+		subject := func(c ipset.Change) []ipvs.Key { return append(entrySubject(c), held[c.Entry.EntryKey]...) }
 		for changes := range chunks(s.Sets, func(a, b ipset.Change) bool { return a.Set.Name == b.Set.Name }) {
-			batch(r, changes, entrySubject, func(b []ipset.Change) []error { return r.kernel.IPSet.Apply(ctx, b) })
+			batch(r, changes, subject, func(b []ipset.Change) []error { return r.kernel.IPSet.Apply(ctx, b) })
 		}
 	}
 	r.disown(ctx, s)
 	return r.failed[ipvs.Key{}]
+}
+
+// heldEndpoints returns the hairpin entries of endpoints whose server may not
+// have let go of them, and why: the subjects that failed.
+func (r *run) heldEndpoints() map[ipset.EntryKey][]ipvs.Key {
+	held := make(map[ipset.EntryKey][]ipvs.Key)
+	if len(r.failed) == 0 {
+		return held
+	}
+	for key, server := range r.have.servers {
+		for _, subject := range append([]ipvs.Key{key, {Addr: key.Addr}}, r.tuples[key]...) {
+			if r.failed[subject] == nil {
+				continue
+			}
+			for d := range server.Destinations {
+				for _, p := range r.protocols(key) {
+					e := hairpin(d.Addr, p, d.Port)
+					held[e] = append(held[e], subject)
+				}
+			}
+		}
+	}
+	return held
+}
+
+// protocols returns those that clients of a virtual server speak.
+func (r *run) protocols(key ipvs.Key) []vipkit.Protocol {
+	if key.Mark == 0 {
+		return []vipkit.Protocol{key.Protocol}
+	}
+	var protocols []vipkit.Protocol
+	for _, t := range r.tuples[key] {
+		if !slices.Contains(protocols, t.Protocol) {
+			protocols = append(protocols, t.Protocol)
+		}
+	}
+	return protocols
 }
 
 // chunks yields the longest runs of elements that belong together.
