@@ -138,6 +138,23 @@ func (c *Conn) setUp(link netlink.Link, up bool) error {
 	return c.links.LinkSetUp(link)
 }
 
+// SetLinkUp implements [Client].
+func (c *Conn) SetLinkUp(ctx context.Context, name string) error {
+	const op = "dummy set link up"
+	link, err := c.find(ctx, op, name)
+	if err != nil {
+		return err
+	}
+	object := "ip link set " + name + " up"
+	if link.Type() != Kind {
+		return &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrInvalid, Detail: "a link of kind " + link.Type()}
+	}
+	if err := c.links.LinkSetUp(link); err != nil {
+		return opError(op, object, createLink, err)
+	}
+	return nil
+}
+
 // DeleteLink implements [Client].
 func (c *Conn) DeleteLink(ctx context.Context, name string) error {
 	link, err := c.find(ctx, "dummy delete link", name)

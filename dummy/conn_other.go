@@ -29,6 +29,9 @@ func (*Conn) Link(context.Context, string) (Link, error) { return Link{}, errors
 // CreateLink implements [Client].
 func (*Conn) CreateLink(context.Context, Link) error { return errors.ErrUnsupported }
 
+// SetLinkUp implements [Client].
+func (*Conn) SetLinkUp(context.Context, string) error { return errors.ErrUnsupported }
+
 // DeleteLink implements [Client].
 func (*Conn) DeleteLink(context.Context, string) error { return errors.ErrUnsupported }
 

@@ -81,6 +81,10 @@ type Client interface {
 	// dummy is missing.
 	CreateLink(ctx context.Context, l Link) error
 
+	// SetLinkUp brings the named link up; one that is up stays so. It fails
+	// with fs.ErrNotExist, and with fs.ErrInvalid if it is not a dummy link.
+	SetLinkUp(ctx context.Context, name string) error
+
 	// DeleteLink deletes the named link with all its addresses. It fails
 	// with fs.ErrNotExist, and with fs.ErrInvalid if it is not a dummy link.
 	DeleteLink(ctx context.Context, name string) error

@@ -218,6 +218,10 @@ func (c recordedDummy) DeleteLink(ctx context.Context, name string) error {
 	return c.one("ip link del "+name, func() error { return c.Client.DeleteLink(ctx, name) })
 }
 
+func (c recordedDummy) SetLinkUp(ctx context.Context, name string) error {
+	return c.one("ip link set "+name+" up", func() error { return c.Client.SetLinkUp(ctx, name) })
+}
+
 func (c recordedDummy) one(text string, write func() error) error {
 	errs := apply(c.r, []string{text}, strings.Clone, func([]string) []error { return []error{write()} })
 	if errs == nil {

@@ -83,14 +83,20 @@ func (r *run) step(ctx context.Context, s Step) error {
 	case DeleteFlows:
 		r.deleteFlows(ctx)
 	case AddAddresses, RemoveAddresses:
-		batch(r, s.Addresses, addressSubject, func(b []AddressChange) []error { return r.addresses(ctx, b) })
+		batch(r, s.Addresses, r.addressSubject, func(b []AddressChange) []error { return r.addresses(ctx, b) })
 	case AddMarkServers, AddMarkDestinations, RemoveMarkServers,
 		AddServers, WithdrawDestinations, AddDestinations, RemoveServers:
 		batch(r, s.Servers, r.serverSubject, func(b []ipvs.Change) []error { return r.kernel.IPVS.Apply(ctx, b) })
 	default:
 		// One set after the other: a safeguard that fails stops what relies on it.
 		held := r.heldEndpoints()
-		subject := func(c ipset.Change) []ipvs.Key { return append(entrySubject(c), held[c.Entry.EntryKey]...) }
+		subject := func(c ipset.Change) []ipvs.Key {
+			subjects := append(entrySubject(c), held[c.Entry.EntryKey]...)
+			if c.Set.Type == ipset.HashIP && c.Op == ipset.DeleteEntry {
+				subjects = append(subjects, r.failedAt(c.Entry.Net.Addr())...)
+			}
+			return subjects
+		}
 		for changes := range chunks(s.Sets, func(a, b ipset.Change) bool { return a.Set.Name == b.Set.Name }) {
 			batch(r, changes, subject, func(b []ipset.Change) []error { return r.kernel.IPSet.Apply(ctx, b) })
 		}
@@ -165,7 +171,7 @@ func (r *run) keepsFamily(f vipkit.Family) bool {
 
 func (r *run) links(ctx context.Context, changes []LinkChange) error {
 	for _, l := range changes {
-		if l.Delete && len(r.failed) > 0 {
+		if l.Verb == LinkDel && len(r.failed) > 0 {
 			r.skipped++
 			continue
 		}
@@ -246,10 +252,14 @@ func (r *run) disown(ctx context.Context, s Step) {
 }
 
 func (r *run) link(ctx context.Context, l LinkChange) error {
-	if l.Delete {
+	switch l.Verb {
+	case LinkDel:
 		return r.kernel.Dummy.DeleteLink(ctx, l.Link.Name)
+	case LinkSetUp:
+		return r.kernel.Dummy.SetLinkUp(ctx, l.Link.Name)
+	default:
+		return r.kernel.Dummy.CreateLink(ctx, l.Link)
 	}
-	return r.kernel.Dummy.CreateLink(ctx, l.Link)
 }
 
 func (r *run) addresses(ctx context.Context, changes []AddressChange) []error {
@@ -331,7 +341,26 @@ func (r *run) serverSubject(c ipvs.Change) []ipvs.Key {
 	return subjects
 }
 
-func addressSubject(c AddressChange) []ipvs.Key { return []ipvs.Key{{Addr: c.Address.Addr}} }
+// addressSubject returns what a change of an address is about: the address, and
+// if it goes, whatever failed there and may still answer.
+func (r *run) addressSubject(c AddressChange) []ipvs.Key {
+	subjects := []ipvs.Key{{Addr: c.Address.Addr}}
+	if c.Op == dummy.DeleteAddress {
+		subjects = append(subjects, r.failedAt(c.Address.Addr)...)
+	}
+	return subjects
+}
+
+// failedAt returns the tuples of an address that failed.
+func (r *run) failedAt(a netip.Addr) []ipvs.Key {
+	var keys []ipvs.Key
+	for key := range r.failed {
+		if key.Addr == a && key.Protocol != 0 {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
 
 // entrySubject returns what an entry is about: an address, an endpoint, a
 // tuple, or with networks of pods everything.

@@ -129,7 +129,7 @@ func observeLink(ctx context.Context, client dummy.Client, c *config, s *state) 
 	if link.Kind != "dummy" {
 		return &vipkit.OpError{Op: "proxier read link", Object: c.Link, Kind: ErrConflict, Detail: "it is of kind " + link.Kind + ", not dummy"}
 	}
-	s.link = true
+	s.link, s.linkDown = true, !link.Up
 	s.foreignAddresses = make(map[netip.Addr]bool)
 	for a, err := range client.Addresses(ctx, c.Link) {
 		if err != nil {

@@ -37,7 +37,7 @@ const (
 
 // phases is the order, and why.
 var phases = [...]struct{ name, reason string }{
-	CreateLink:           {"create link", "a link without addresses takes no packet"},
+	CreateLink:           {"create link", "a link without addresses takes no packet; one that is down takes none either"},
 	CreateSets:           {"create sets", "rules cannot name a set that is not there"},
 	WithdrawRanges:       {"withdraw ranges", "a tuple that goes to another service must not let the clients of the old one in"},
 	WithdrawDestinations: {"withdraw destinations", "nor the clients of the new service out to endpoints of the old one"},

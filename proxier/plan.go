@@ -36,11 +36,21 @@ type Step struct {
 	Flows     []conntrack.Match
 }
 
-// LinkChange creates a dummy link, or deletes it.
+// LinkChange creates a dummy link, brings it up, or deletes it.
 type LinkChange struct {
-	Delete bool
-	Link   dummy.Link
+	Verb LinkVerb
+	Link dummy.Link
 }
+
+// LinkVerb is what a LinkChange does, in the words of ip link.
+type LinkVerb string
+
+// Verbs of a LinkChange.
+const (
+	LinkAdd   LinkVerb = "add"
+	LinkSetUp LinkVerb = "set"
+	LinkDel   LinkVerb = "del"
+)
 
 // RuleChange is one iptables-restore of one family.
 type RuleChange struct {
@@ -118,12 +128,18 @@ func (r RuleChange) tool() string {
 	return "iptables"
 }
 
-// String returns "ip link add vipkit0 type dummy" or "ip link del vipkit0".
+// String returns "ip link add vipkit0 type dummy", "ip link set vipkit0 up" or
+// "ip link del vipkit0".
 func (l LinkChange) String() string {
-	if l.Delete {
-		return "ip link del " + l.Link.Name
+	s := "ip link " + string(l.Verb) + " " + l.Link.Name
+	switch l.Verb {
+	case LinkAdd:
+		s += " type " + dummy.Kind
+	case LinkSetUp:
+		s += " up"
+	case LinkDel:
 	}
-	return "ip link add " + l.Link.Name + " type dummy"
+	return s
 }
 
 // diff returns the steps that make want of have. It is pure, and its result
@@ -167,9 +183,11 @@ func (d *differ) link() {
 	link := dummy.Link{Name: d.Link, Kind: dummy.Kind, Up: true}
 	switch {
 	case d.want.link && !d.have.link:
-		d.at(CreateLink).Links = []LinkChange{{Link: link}}
+		d.at(CreateLink).Links = []LinkChange{{Verb: LinkAdd, Link: link}}
+	case d.want.link && d.have.linkDown:
+		d.at(CreateLink).Links = []LinkChange{{Verb: LinkSetUp, Link: link}}
 	case !d.want.link && d.have.link && len(d.have.foreignAddresses) == 0:
-		d.at(DeleteLink).Links = []LinkChange{{Delete: true, Link: link}}
+		d.at(DeleteLink).Links = []LinkChange{{Verb: LinkDel, Link: link}}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // services, observe another of the kernel, and plan compares the two.
 type state struct {
 	link      bool // there is a dummy link
+	linkDown  bool // and it is down
 	addresses map[dummy.Address]bool
 	// sets are those that exist, by kind and family.
 	sets [numSets][2]*set

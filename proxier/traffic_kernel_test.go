@@ -63,6 +63,8 @@ func trafficServices(p vipkit.Protocol) []proxier.Service {
 	noneLocal.External = proxier.Local
 	ranged := service("ranged", proxier.LoadBalancerIP, 40, far)
 	ranged.SourceRanges = []netip.Prefix{netip.MustParsePrefix("198.51.100.8/29"), netip.MustParsePrefix("2001:db8:99::8/125")}
+	sticky := service("sticky", proxier.LoadBalancerIP, 60, podA, far)
+	sticky.External, sticky.Affinity.Timeout = proxier.Local, time.Hour
 	wide := service("wide", proxier.LoadBalancerIP, 50, far)
 	wide.SourceRanges = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("2001:db8:99::/64")}
 	return []proxier.Service{
@@ -71,7 +73,7 @@ func trafficServices(p vipkit.Protocol) []proxier.Service {
 		service("empty", proxier.ClusterIP, 3),
 		internalLocal,
 		withNodePort(service("external", proxier.ExternalIP, 10, far), 30080),
-		local, noneLocal, ranged, wide,
+		local, noneLocal, ranged, wide, sticky,
 	}
 }
 
@@ -103,6 +105,7 @@ var trafficTable = []struct {
 	{"external 30:80", [4]string{"silence", "far saw {pod-a}", "silence", "far saw {router}"}},
 	{"external 40:80", [4]string{"far saw {router}", "silence", "silence", "silence"}},
 	{"external 50:80", [4]string{"far saw {router}", "silence", "silence", "far saw {router}"}},
+	{"external 60:80", [4]string{"pod-a saw {client}", "pod-a saw {bridge}|far saw {pod-a}", "pod-a saw {far}", "pod-a saw {bridge}|far saw {router}"}},
 	{"node 30080", [4]string{"far saw {router}", "far saw {router}", "far saw {router}", "far saw {router}"}},
 	{"node 30081", [4]string{"pod-a saw {client}", "pod-a saw {bridge}|far saw {pod-a}", "pod-a saw {far}", "pod-a saw {bridge}|far saw {router}"}},
 	{"node 30082", [4]string{"silence", "far saw {pod-a}", "silence", "far saw {router}"}},

@@ -112,6 +112,15 @@ func testLinks(h host) {
 	require.NoError(h.t, err)
 	require.Equal(h.t, dummy.Link{Name: "vipkit1", Kind: dummy.Kind, MTU: 9000}, l)
 
+	for range 2 {
+		require.NoError(h.t, h.SetLinkUp(ctx, "vipkit1"))
+		l, err = h.Link(ctx, "vipkit1")
+		require.NoError(h.t, err)
+		require.Equal(h.t, dummy.Link{Name: "vipkit1", Kind: dummy.Kind, Up: true, MTU: 9000}, l)
+	}
+	require.ErrorIs(h.t, h.SetLinkUp(ctx, "lo"), fs.ErrInvalid)
+	require.ErrorIs(h.t, h.SetLinkUp(ctx, "nosuch"), fs.ErrNotExist)
+
 	for _, name := range []string{theLink, "lo"} {
 		require.ErrorIs(h.t, h.CreateLink(ctx, dummy.Link{Name: name}), fs.ErrExist)
 	}

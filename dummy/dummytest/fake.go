@@ -76,6 +76,22 @@ func (f *Fake) CreateLink(ctx context.Context, l dummy.Link) error {
 	})
 }
 
+// SetLinkUp implements [dummy.Client].
+func (f *Fake) SetLinkUp(ctx context.Context, name string) error {
+	const op = "dummy set link up"
+	return f.call(ctx, Call{Op: "set link up", Link: name}, func() error {
+		l, err := f.find(op, name)
+		if err != nil {
+			return err
+		}
+		if l.Kind != dummy.Kind {
+			return &vipkit.OpError{Op: op, Object: "ip link set " + name + " up", Kind: fs.ErrInvalid, Detail: "a link of kind " + l.Kind}
+		}
+		l.Up = true
+		return nil
+	})
+}
+
 // DeleteLink implements [dummy.Client].
 func (f *Fake) DeleteLink(ctx context.Context, name string) error {
 	return f.call(ctx, Call{Op: "delete link", Link: name}, func() error {
