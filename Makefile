@@ -26,7 +26,7 @@ lint: $(GOLANGCI) ## check formatting, vet for Linux and macOS, golangci-lint
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./...
 	$(GOLANGCI) run ./...
-	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/vm scripts/vm-image scripts/test-kernel scripts/check-readme; \
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run scripts/vm scripts/vm-image scripts/test-kernel scripts/bench-kernel scripts/check-readme; \
 		else echo 'no shellcheck here: scripts not checked'; fi
 
 $(GOLANGCI):
@@ -42,6 +42,10 @@ test: ## run the tests that need neither root nor a kernel, with the race detect
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests on Linux 6.1 and 6.12 in qemu (KERNELS, BACKENDS, PKGS, RUN, BENCH narrow it)
 	scripts/test-kernel
+
+.PHONY: bench-kernel
+bench-kernel: ## compare with libraries, tools and a floor on Linux 6.1 and 6.12, in build/bench/benchmarks.md (KERNELS, RUN)
+	scripts/bench-kernel
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)

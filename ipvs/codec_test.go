@@ -116,7 +116,9 @@ func TestDecodeStats(t *testing.T) {
 	b.End()
 	d, ok := decodeDestination(nl.Message{Data: b.Message(0)}, Key{})
 	require.True(t, ok)
-	require.Equal(t, Stats{1 << 40, 1<<40 + 1, 1<<40 + 2, 1<<40 + 3, 1<<40 + 4}, d.Stats)
+	require.Equal(t, Stats{1 << 40, 1<<40 + 1, 1<<40 + 2, 1<<40 + 3, 1<<40 + 4, Rates{
+		1<<40 + 5, 1<<40 + 6, 1<<40 + 7, 1<<40 + 8, 1<<40 + 9,
+	}}, d.Stats)
 }
 
 // FuzzDecode: hostile replies neither panic nor give a value that the package

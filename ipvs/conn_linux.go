@@ -3,7 +3,6 @@ package ipvs
 import (
 	"context"
 	"errors"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,8 +16,11 @@ import (
 // use.
 type Conn struct {
 	nl      *nl.Conn
+	dumps   *nl.Conn // for small dumps
+	options *sockopt
 	family  atomic.Uint32 // of generic netlink, zero until known
 	writers sync.Pool     // of *writer
+	calls   sync.Pool     // of *optionCall
 }
 
 var _ Client = (*Conn)(nil)
@@ -34,17 +36,32 @@ func Open(config *Config) (*Conn, error) {
 	if err != nil {
 		return nil, ReadError("ipvs open", namespace, err)
 	}
-	c := &Conn{nl: conn}
+	dumps, err := nl.Open(nl.Config{Protocol: unix.NETLINK_GENERIC, Namespace: namespace, Part: 1})
+	if err != nil {
+		return nil, ReadError("ipvs open", namespace, errors.Join(err, conn.Close()))
+	}
+	c := &Conn{nl: conn, dumps: dumps}
+	if c.options, err = openSockopt(namespace); err != nil {
+		c.options = nil // a kernel without IPv4: netlink tells everything too
+	}
 	c.writers.New = func() any { return new(writer) }
+	c.calls.New = func() any { return newOptionCall() }
 	return c, nil
 }
 
 // Close closes the connection. Calls under way fail.
-func (c *Conn) Close() error { return c.nl.Close() }
+func (c *Conn) Close() error {
+	return errors.Join(c.nl.Close(), c.dumps.Close(), c.options.close())
+}
 
-// Requests returns how many netlink messages were sent, and in how many system
-// calls.
-func (c *Conn) Requests() (messages, sends int64) { return c.nl.Requests() }
+// Requests returns how many requests were made, netlink messages and getsockopts,
+// and in how many system calls.
+func (c *Conn) Requests() (messages, sends int64) {
+	messages, sends = c.nl.Requests()
+	m, s := c.dumps.Requests()
+	o := c.options.requests()
+	return messages + m + o, sends + s + o
+}
 
 // familyID returns the number of the IPVS family. Asking for it makes the kernel
 // load its module.
@@ -83,73 +100,6 @@ func (c *Conn) Info(ctx context.Context) (Info, error) {
 		}
 	}
 	return Info{}, ReadError(op, "", errMalformed)
-}
-
-// Services implements [Client].
-func (c *Conn) Services(ctx context.Context) iter.Seq2[ServiceInfo, error] {
-	return func(yield func(ServiceInfo, error) bool) {
-		fail := func(err error) { yield(ServiceInfo{}, ReadError("ipvs list services", "", err)) }
-		family, err := c.familyID(ctx)
-		if err != nil {
-			fail(err)
-			return
-		}
-		w := c.writers.Get().(*writer)
-		defer c.writers.Put(w)
-		w.batch.Reset()
-		w.batch.Begin(family, unix.NLM_F_DUMP)
-		w.batch.Genl(cmdGetService, genlVersion)
-		w.batch.End()
-		for m, err := range c.nl.Query(ctx, &w.batch) {
-			if err != nil {
-				fail(err)
-				return
-			}
-			s, ok := decodeService(m)
-			if !ok {
-				fail(errMalformed)
-				return
-			}
-			if !yield(s, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Destinations implements [Client].
-func (c *Conn) Destinations(ctx context.Context, of Key) iter.Seq2[DestinationInfo, error] {
-	return func(yield func(DestinationInfo, error) bool) {
-		fail := func(err error) {
-			yield(DestinationInfo{}, ReadError("ipvs list destinations", of.String(), err))
-		}
-		family, err := c.familyID(ctx)
-		if err == nil {
-			err = of.Validate()
-		}
-		if err != nil {
-			fail(err)
-			return
-		}
-		w := c.writers.Get().(*writer)
-		defer c.writers.Put(w)
-		w.batch.Reset()
-		appendGetDestinations(&w.batch, family, &of, unix.NLM_F_DUMP)
-		for m, err := range c.nl.Query(ctx, &w.batch) {
-			if err != nil {
-				fail(err)
-				return
-			}
-			d, ok := decodeDestination(m, of)
-			if !ok {
-				fail(errMalformed)
-				return
-			}
-			if !yield(d, nil) {
-				return
-			}
-		}
-	}
 }
 
 // writer is what one request needs.

@@ -36,6 +36,13 @@ func (*Conn) Services(context.Context) iter.Seq2[ServiceInfo, error] {
 	}
 }
 
+// Servers implements [Client].
+func (*Conn) Servers(context.Context, func(Key) bool) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		yield(Row{}, ReadError("ipvs list services", "", errors.ErrUnsupported))
+	}
+}
+
 // Destinations implements [Client].
 func (*Conn) Destinations(_ context.Context, of Key) iter.Seq2[DestinationInfo, error] {
 	return func(yield func(DestinationInfo, error) bool) {

@@ -13,15 +13,22 @@ import (
 // nestedIn returns the value of the one attribute that a reply is expected to
 // have behind its struct genlmsghdr.
 func nestedIn(m nl.Message, typ uint16) ([]byte, bool) {
-	if len(m.Data) < 4 || !nl.ValidAttrs(m.Data[4:]) {
+	if len(m.Data) < 4 {
 		return nil, false
 	}
-	for a := range nl.Attrs(m.Data[4:]) {
+	var value []byte
+	found := false
+	for rest := m.Data[4:]; len(rest) > 0; {
+		var a nl.Attr
+		var ok bool
+		if a, rest, ok = nl.Next(rest); !ok {
+			return nil, false
+		}
 		if a.Type == typ {
-			return a.Data, nl.ValidAttrs(a.Data)
+			value, found = a.Data, true
 		}
 	}
-	return nil, false
+	return value, found
 }
 
 // address returns an address of a family from the 16 bytes of a union
@@ -49,13 +56,25 @@ type rawService struct {
 // decodeService reads a virtual server; it reports false for anything that is
 // not whole.
 func decodeService(m nl.Message) (ServiceInfo, bool) {
+	var r rawService
+	return r.decode(m)
+}
+
+// decodeSettings reads a virtual server without its counters.
+func decodeSettings(m nl.Message) (Service, bool) {
+	r := rawService{stats: statsReader{skip: true}}
+	s, ok := r.decode(m)
+	return s.Service, ok
+}
+
+func (r *rawService) decode(m nl.Message) (ServiceInfo, bool) {
 	data, ok := nestedIn(m, attrService)
 	if !ok {
 		return ServiceInfo{}, false
 	}
-	var r rawService
-	for a := range nl.Attrs(data) {
-		if !r.read(a) {
+	for len(data) > 0 {
+		var a nl.Attr
+		if a, data, ok = nl.Next(data); !ok || !r.read(a) {
 			return ServiceInfo{}, false
 		}
 		r.has |= 1 << a.Type
@@ -166,8 +185,9 @@ func decodeDestination(m nl.Message, of Key) (d DestinationInfo, ok bool) {
 		return d, false
 	}
 	r := rawDestination{family: familyNumber(of.Addr)} // before Linux 3.18 there is no attribute
-	for a := range nl.Attrs(data) {
-		if !r.read(a) {
+	for len(data) > 0 {
+		var a nl.Attr
+		if a, data, ok = nl.Next(data); !ok || !r.read(a) {
 			return d, false
 		}
 		r.has |= 1 << a.Type

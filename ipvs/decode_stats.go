@@ -5,18 +5,20 @@ import "github.com/vipkit/vipkit/internal/nl"
 // statsReader reads counters, those of 64 bits in preference.
 type statsReader struct {
 	Stats
-	wide bool
+	wide, skip bool
 }
 
 func (r *statsReader) read(nest nl.Attr, wide bool) bool {
-	if r.wide && !wide {
+	if r.skip || r.wide && !wide {
 		return true
 	}
-	if !nl.ValidAttrs(nest.Data) {
-		return false
-	}
 	r.Stats, r.wide = Stats{}, wide
-	for a := range nl.Attrs(nest.Data) {
+	for data := nest.Data; len(data) > 0; {
+		var a nl.Attr
+		var ok bool
+		if a, data, ok = nl.Next(data); !ok {
+			return false
+		}
 		v, ok := a.U64()
 		if len(a.Data) == 4 {
 			var narrow uint32
@@ -34,8 +36,18 @@ func (r *statsReader) read(nest nl.Attr, wide bool) bool {
 			r.BytesIn = v
 		case statBytesOut:
 			r.BytesOut = v
+		case statConnectionRate:
+			r.Rates.Connections = v
+		case statPacketRateIn:
+			r.Rates.PacketsIn = v
+		case statPacketRateOut:
+			r.Rates.PacketsOut = v
+		case statByteRateIn:
+			r.Rates.BytesIn = v
+		case statByteRateOut:
+			r.Rates.BytesOut = v
 		default:
-			continue // rates, padding
+			continue // padding
 		}
 		if !ok {
 			return false

@@ -4,7 +4,8 @@
 // [Client] is what the kernel can do. [Conn] is the kernel of a network
 // namespace, over generic netlink; package ipvstest has a Fake that answers as
 // the kernel does, on any system. [Snapshot], [Diff], [WriteTable] and [WriteSave] are
-// functions over either.
+// functions over either. [Client.Servers] reads a table of any size in the fewest
+// requests; [Client.Services] and [Client.Destinations] tell the counters too.
 //
 // # Identity
 //

@@ -147,8 +147,15 @@ type DestinationInfo struct {
 	Stats                        Stats
 }
 
-// Stats are counters since the object was made.
+// Stats are counters since the object was made, or since they were zeroed.
 type Stats struct {
+	Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64
+	Rates                                                 Rates
+}
+
+// Rates are averages a second that the kernel keeps, over the last ten seconds
+// or so (net/netfilter/ipvs/ip_vs_est.c).
+type Rates struct {
 	Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 }
 
@@ -201,8 +208,19 @@ type Client interface {
 
 	// Destinations yields the destinations of one virtual server, in no
 	// order. A virtual server that is missing has none and is no error: so
-	// the kernel answers.
+	// the kernel answers. It fails with fs.ErrInvalid for a key without an
+	// address in vipkit's form.
 	Destinations(ctx context.Context, of Key) iter.Seq2[DestinationInfo, error]
+
+	// Servers yields every virtual server of both families with its
+	// destinations, in no order and without counters, in the fewest requests
+	// that the kernel allows: the way to read a large table. full tells of
+	// which the destinations are wanted, nil of all; the others are yielded
+	// without. Each virtual server is as it was when it was read, not all at
+	// one time; one deleted in the meantime is left out or has no
+	// destinations. An error ends the sequence: what came before it is then
+	// not the whole.
+	Servers(ctx context.Context, full func(Key) bool) iter.Seq2[Row, error]
 
 	// Apply carries out changes in order. One that fails does not stop those
 	// after it. It returns nil if all succeeded, and otherwise one error a
@@ -213,7 +231,24 @@ type Client interface {
 	Apply(ctx context.Context, changes []Change) []error
 }
 
-// Server is a virtual server with its destinations.
+// Row is a virtual server with its destinations in no order, as [Client.Servers]
+// yields it: cheaper to make than a Server. It is the caller's own.
+type Row struct {
+	Service
+	Destinations []Destination
+}
+
+// Server returns the row as a Server.
+func (r Row) Server() Server {
+	s := Server{Service: r.Service, Destinations: make(map[DestKey]Destination, len(r.Destinations))}
+	for i := range r.Destinations {
+		s.Destinations[r.Destinations[i].DestKey] = r.Destinations[i]
+	}
+	return s
+}
+
+// Server is a virtual server with its destinations, without counters: what
+// [Diff] compares.
 type Server struct {
 	Service
 	Destinations map[DestKey]Destination
@@ -222,21 +257,11 @@ type Server struct {
 // Snapshot reads every virtual server with its destinations.
 func Snapshot(ctx context.Context, c Client) (map[Key]Server, error) {
 	servers := make(map[Key]Server)
-	for s, err := range c.Services(ctx) {
+	for row, err := range c.Servers(ctx, nil) {
 		if err != nil {
 			return nil, fmt.Errorf("read virtual servers: %w", err)
 		}
-		servers[s.Key] = Server{Service: s.Service}
-	}
-	for k, s := range servers {
-		s.Destinations = make(map[DestKey]Destination)
-		for d, err := range c.Destinations(ctx, k) {
-			if err != nil {
-				return nil, fmt.Errorf("read destinations of %s: %w", k, err)
-			}
-			s.Destinations[d.DestKey] = d.Destination
-		}
-		servers[k] = s
+		servers[row.Key] = row.Server()
 	}
 	return servers, nil
 }

@@ -51,13 +51,14 @@ func WriteSave(ctx context.Context, w io.Writer, c Client) error {
 		_, err := out.Write(line)
 		return err
 	}
-	err := walk(ctx, c, func(s *ServiceInfo) error {
-		return write(Change{Op: AddService, Service: s.Service})
-	}, func(s *ServiceInfo, d *DestinationInfo) error {
-		return write(Change{Op: AddDestination, Service: s.Service, Destination: d.Destination})
-	})
+	servers, err := Snapshot(ctx, c)
 	if err != nil {
 		return err
+	}
+	for _, change := range Diff(nil, servers) {
+		if err := write(change); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
 }

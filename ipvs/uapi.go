@@ -54,6 +54,12 @@ const (
 	statBytesIn     = 4
 	statBytesOut    = 5
 
+	statConnectionRate = 6
+	statPacketRateIn   = 7
+	statPacketRateOut  = 8
+	statByteRateIn     = 9
+	statByteRateOut    = 10
+
 	infoVersion   = 1
 	infoTableSize = 2
 

@@ -147,6 +147,14 @@ func (k Key) Validate() error {
 	return f.join()
 }
 
+// checkLookup refuses a key that no virtual server can have, vipkit's or others':
+// those may have what Validate refuses, such as the unspecified address.
+func (k Key) checkLookup() error {
+	var f faults
+	checkAddr(&f, "virtual address", k.Addr)
+	return f.join()
+}
+
 // checkAddr reports whether a is an address in the form that vipkit uses.
 func checkAddr(f *faults, field string, a netip.Addr) bool {
 	switch {

@@ -20,20 +20,31 @@ type Attr struct {
 	Data []byte
 }
 
+// Next takes the first attribute off b. It is not ok where b does not start with
+// a whole one. Decoders that must not be fooled by what is cut short loop until
+// nothing is left, and refuse what is not ok.
+func Next(b []byte) (a Attr, rest []byte, ok bool) {
+	if len(b) < attrLen {
+		return Attr{}, nil, false
+	}
+	n := int(binary.NativeEndian.Uint16(b))
+	if n < attrLen || n > len(b) {
+		return Attr{}, nil, false
+	}
+	a = Attr{Type: binary.NativeEndian.Uint16(b[2:]) & typeMask, Data: b[attrLen:n]}
+	return a, b[min(len(b), (n+3)&^3):], true
+}
+
 // Attrs yields the attributes in b. It stops where what is left is no
 // attribute; [ValidAttrs] tells whether all of b was read.
 func Attrs(b []byte) iter.Seq[Attr] {
 	return func(yield func(Attr) bool) {
-		for len(b) >= attrLen {
-			n := int(binary.NativeEndian.Uint16(b))
-			if n < attrLen || n > len(b) {
+		for {
+			a, rest, ok := Next(b)
+			if !ok || !yield(a) {
 				return
 			}
-			a := Attr{Type: binary.NativeEndian.Uint16(b[2:]) & typeMask, Data: b[attrLen:n]}
-			if !yield(a) {
-				return
-			}
-			b = b[min(len(b), (n+3)&^3):]
+			b = rest
 		}
 	}
 }
@@ -41,14 +52,10 @@ func Attrs(b []byte) iter.Seq[Attr] {
 // ValidAttrs reports whether b is a whole run of attributes.
 func ValidAttrs(b []byte) bool {
 	for len(b) > 0 {
-		if len(b) < attrLen {
+		var ok bool
+		if _, b, ok = Next(b); !ok {
 			return false
 		}
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < attrLen || n > len(b) {
-			return false
-		}
-		b = b[min(len(b), (n+3)&^3):]
 	}
 	return true
 }

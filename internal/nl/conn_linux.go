@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 // safe for concurrent use; requests take turns.
 type Conn struct {
 	s    socket
+	part int           // most bytes to read at a time
 	turn chan struct{} // holds one token: whose turn it is
 
 	// Owned by whoever has the turn.
@@ -60,11 +62,15 @@ func Open(cfg Config) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(s), nil
+	c := newConn(s)
+	if cfg.Part > 0 {
+		c.part = max(cfg.Part, os.Getpagesize())
+	}
+	return c, nil
 }
 
 func newConn(s socket) *Conn {
-	c := &Conn{s: s, turn: make(chan struct{}, 1)}
+	c := &Conn{s: s, part: bufSize, turn: make(chan struct{}, 1)}
 	c.slabs.New = func() any { return new(slab) }
 	c.turn <- struct{}{}
 	return c
@@ -118,7 +124,7 @@ func (c *Conn) drainDump(ctx context.Context) error {
 
 func (c *Conn) buffer() []byte {
 	if c.buf == nil {
-		c.buf = make([]byte, bufSize)
+		c.buf = make([]byte, c.part)
 	}
 	return c.buf
 }
@@ -166,37 +172,71 @@ func (c *Conn) Query(ctx context.Context, b *Batch) iter.Seq2[Message, error] {
 
 // query sends the request and reads all its replies.
 func (c *Conn) query(ctx context.Context, b *Batch) (slabs []*slab, seq uint32, err error) {
-	if b.Len() != 1 {
-		return nil, 0, unix.EINVAL
-	}
-	if err := c.acquire(ctx); err != nil {
-		return nil, 0, err
-	}
-	defer c.release()
-	dump := b.flags(0)&flagDump == flagDump
-	seq, err = c.send(b, 0, 1, !dump)
-	if err != nil {
-		return nil, 0, err
-	}
 	var s *slab
-	for done := false; !done; {
+	seq, err = c.exchange(ctx, b, func() []byte {
 		if s == nil || slabSize-s.used < slabRoom {
 			s = c.slabs.Get().(*slab)
 			s.used = 0
 			slabs = append(slabs, s)
 		}
-		free := s.data[s.used:]
-		var n int
-		if n, err = c.recvPart(ctx, free); err == nil {
-			done, err = checkPart(free[:n], seq)
+		return s.data[s.used:]
+	}, func(p []byte, _ uint32) error {
+		s.used = (s.used + len(p) + 3) &^ 3
+		return nil
+	})
+	return slabs, seq, err
+}
+
+// Read sends the one request in b and calls each for every reply, as they come,
+// in one buffer: less memory than [Conn.Query]. each must not use the Conn. After
+// an error, which is as in Query or what each returned, what each has seen is not
+// the whole answer.
+func (c *Conn) Read(ctx context.Context, b *Batch, each func(Message) error) error {
+	_, err := c.exchange(ctx, b, c.buffer, func(p []byte, seq uint32) error {
+		for r := range replies(p) {
+			if r.seq != seq || r.Type == msgError || r.Type == msgDone {
+				continue
+			}
+			if err := each(r.Message); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+// exchange sends the one request in b and reads the parts of its answer, each
+// into what room returns, and hands them to take.
+func (c *Conn) exchange(ctx context.Context, b *Batch, room func() []byte, take func(p []byte, seq uint32) error) (seq uint32, err error) {
+	if b.Len() != 1 {
+		return 0, unix.EINVAL
+	}
+	if err := c.acquire(ctx); err != nil {
+		return 0, err
+	}
+	defer c.release()
+	dump := b.flags(0)&flagDump == flagDump
+	seq, err = c.send(b, 0, 1, !dump)
+	if err != nil {
+		return 0, err
+	}
+	for done := false; !done; {
+		p := room()
+		p = p[:min(len(p), c.part)]
+		n, err := c.recvPart(ctx, p)
+		if err == nil {
+			done, err = checkPart(p[:n], seq)
+		}
+		if err == nil {
+			err = take(p[:n], seq)
 		}
 		if err != nil {
 			c.stale = c.stale || dump && !done
-			return slabs, 0, err
+			return 0, err
 		}
-		s.used = (s.used + n + 3) &^ 3
 	}
-	return slabs, seq, nil
+	return seq, nil
 }
 
 // recvPart reads one datagram of the answer to a query.

@@ -28,5 +28,8 @@ func (*Conn) Query(context.Context, *Batch) iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) { yield(Message{}, errors.ErrUnsupported) }
 }
 
+// Read fails with errors.ErrUnsupported.
+func (*Conn) Read(context.Context, *Batch, func(Message) error) error { return errors.ErrUnsupported }
+
 // GenlFamily fails with errors.ErrUnsupported.
 func (*Conn) GenlFamily(context.Context, string) (uint16, error) { return 0, errors.ErrUnsupported }

@@ -14,6 +14,11 @@ type Config struct {
 	// with IPSET_ATTR_LINENO there either way, and its replies are then as
 	// long as the requests: it wants Echo for the room that is kept for them.
 	Echo bool
+	// Part is how many bytes of a dump are read at a time; zero: as many as the
+	// kernel puts into one datagram, 32 KiB. For each dump the kernel first
+	// allocates as much as was ever asked for, so a Conn for many small dumps is
+	// several times faster with one page, the least that it takes.
+	Part int
 }
 
 // Failure is the kernel's refusal of one message.

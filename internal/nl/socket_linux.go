@@ -32,7 +32,7 @@ type sysSocket struct {
 }
 
 func openSocket(cfg Config) (socket, error) {
-	fd, err := socketIn(cfg.Namespace, cfg.Protocol)
+	fd, err := Socket(cfg.Namespace, unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_NONBLOCK, cfg.Protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
@@ -49,16 +49,16 @@ func openSocket(cfg Config) (socket, error) {
 	return s, nil
 }
 
-// socketIn makes a socket in a network namespace. A socket stays in the
-// namespace that its thread was in when it was made.
-func socketIn(path string, protocol int) (int, error) {
-	const typ = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
-	if path == "" {
-		return unix.Socket(unix.AF_NETLINK, typ, protocol)
+// Socket makes a socket, closed on exec, in the network namespace at a path, or
+// in that of the calling thread if namespace is empty. It stays there.
+func Socket(namespace string, domain, typ, protocol int) (fd int, err error) {
+	typ |= unix.SOCK_CLOEXEC
+	if namespace == "" {
+		return unix.Socket(domain, typ, protocol)
 	}
-	there, err := netns.GetFromPath(path)
+	there, err := netns.GetFromPath(namespace)
 	if err != nil {
-		return -1, fmt.Errorf("network namespace %s: %w", path, err)
+		return -1, fmt.Errorf("network namespace %s: %w", namespace, err)
 	}
 	defer there.Close()
 	type result struct {
@@ -77,10 +77,10 @@ func socketIn(path string, protocol int) (int, error) {
 		defer here.Close()
 		if err := netns.Set(there); err != nil {
 			runtime.UnlockOSThread()
-			results <- result{-1, fmt.Errorf("enter network namespace %s: %w", path, err)}
+			results <- result{-1, fmt.Errorf("enter network namespace %s: %w", namespace, err)}
 			return
 		}
-		fd, err := unix.Socket(unix.AF_NETLINK, typ, protocol)
+		fd, err := unix.Socket(domain, typ, protocol)
 		// A thread that cannot go back dies with this goroutine, locked to it.
 		if netns.Set(here) == nil {
 			runtime.UnlockOSThread()
@@ -149,7 +149,7 @@ func (s *sysSocket) send(p []byte) error {
 func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err error) {
 	var (
 		stop    func() bool
-		stopped = make(chan struct{})
+		stopped chan struct{}
 		got     error
 	)
 	// read tries once; it returns false to wait for something to read.
@@ -164,6 +164,7 @@ func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err e
 			return true
 		}
 		if stop == nil && ctx.Done() != nil {
+			stopped = make(chan struct{})
 			stop = context.AfterFunc(ctx, func() {
 				_ = s.file.SetReadDeadline(time.Unix(1, 0))
 				close(stopped)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ func TestClient(t *testing.T, open func(t *testing.T) ipvs.Client) {
 		{"Empty", testEmpty},
 		{"Services", testServices},
 		{"ServiceKinds", testServiceKinds},
+		{"Servers", testServers},
 		{"Destinations", testDestinations},
 		{"DestinationKinds", testDestinationKinds},
 		{"Invalid", testInvalid},
@@ -106,6 +108,39 @@ func checkDump(t *testing.T, c ipvs.Client, lines ...string) {
 	slices.Sort(lines)
 	if !slices.Equal(got, lines) {
 		t.Fatalf("got\n%s\nwant\n%s", strings.Join(got, ""), strings.Join(lines, ""))
+	}
+	checkReads(t, c)
+}
+
+// checkReads compares what Servers yields with Services and Destinations.
+func checkReads(t *testing.T, c ipvs.Client) {
+	t.Helper()
+	servers, err := ipvs.Snapshot(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for s, err := range c.Services(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if servers[s.Key].Service != s.Service {
+			t.Fatalf("Servers yields %v, Services %v", servers[s.Key].Service, s.Service)
+		}
+		destinations := make(map[ipvs.DestKey]ipvs.Destination)
+		for d, err := range c.Destinations(t.Context(), s.Key) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			destinations[d.DestKey] = d.Destination
+		}
+		if !maps.Equal(servers[s.Key].Destinations, destinations) {
+			t.Fatalf("%s: Servers yields %v, Destinations %v", s.Key, servers[s.Key].Destinations, destinations)
+		}
+	}
+	if n != len(servers) {
+		t.Fatalf("Servers yields %d, Services %d", len(servers), n)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/ipvs"
 )
 
@@ -45,6 +46,48 @@ func testInvalid(t *testing.T, c ipvs.Client) {
 		}
 	}
 	checkDump(t, c, "-A -t 10.0.0.1:80 -s rr")
+}
+
+// testServers reads destinations of some virtual servers only.
+func testServers(t *testing.T, c ipvs.Client) {
+	for i, key := range []string{"-t 10.0.0.1:80", "-t [fd00::1]:80", "-u 10.0.0.2:80", "-f 3", "-f 3 -6"} {
+		apply(t, c, "-A "+key+" -s rr", nil)
+		for j := range i { // the first has none
+			line := fmt.Sprintf("-a %s -r 10.1.0.%d:80 -m -w %d", key, j+1, j)
+			if change(t, "-D "+key).Service.Key.Family() == vipkit.IPv6 {
+				line = fmt.Sprintf("-a %s -r [fd00::1:%d]:80 -m -w %d", key, j+1, j)
+			}
+			apply(t, c, line, nil)
+		}
+	}
+	all, err := ipvs.Snapshot(t.Context(), c)
+	if err != nil || len(all) != 5 {
+		t.Fatalf("%d virtual servers, error %v", len(all), err)
+	}
+	n := 0
+	wanted := func(k ipvs.Key) bool { return k.Protocol == vipkit.TCP || k.Mark != 0 && k.Family() == vipkit.IPv4 }
+	for row, err := range c.Servers(t.Context(), wanted) {
+		n++
+		want := all[row.Key]
+		if !wanted(row.Key) {
+			want.Destinations = map[ipvs.DestKey]ipvs.Destination{}
+		}
+		if got := row.Server(); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("got %+v, error %v, want %+v", got, err, want)
+		}
+		clear(row.Destinations) // the caller's own
+		_ = append(row.Destinations, ipvs.Destination{})
+	}
+	if n != 5 {
+		t.Fatalf("%d virtual servers", n)
+	}
+	for _, err := range c.Servers(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	checkReads(t, c)
 }
 
 // testBatch shows that failures do not stop a batch and are told by index.
@@ -116,6 +159,11 @@ func testCancelled(t *testing.T, c ipvs.Client) {
 		for _, err := range c.Destinations(ctx, add.Service.Key) {
 			if !errors.Is(err, ctx.Err()) {
 				t.Errorf("Destinations: %v", err)
+			}
+		}
+		for _, err := range c.Servers(ctx, nil) {
+			if !errors.Is(err, ctx.Err()) {
+				t.Errorf("Servers: %v", err)
 			}
 		}
 		errs := c.Apply(ctx, []ipvs.Change{add, add})

@@ -78,7 +78,7 @@ func (f *Fake) Services(ctx context.Context) iter.Seq2[ipvs.ServiceInfo, error] 
 func (f *Fake) Destinations(ctx context.Context, of ipvs.Key) iter.Seq2[ipvs.DestinationInfo, error] {
 	return func(yield func(ipvs.DestinationInfo, error) bool) {
 		err := ctx.Err()
-		if err == nil {
+		if a := of.Addr; err == nil && (!a.IsValid() || a.Is4In6() || a.Zone() != "") {
 			err = of.Validate()
 		}
 		if err != nil {
@@ -95,6 +95,37 @@ func (f *Fake) Destinations(ctx context.Context, of ipvs.Key) iter.Seq2[ipvs.Des
 		f.mu.Unlock()
 		yieldShuffled(all, yield)
 	}
+}
+
+// Servers implements [ipvs.Client].
+func (f *Fake) Servers(ctx context.Context, full func(ipvs.Key) bool) iter.Seq2[ipvs.Row, error] {
+	return func(yield func(ipvs.Row, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(ipvs.Row{}, ipvs.ReadError("ipvs list services", "", err))
+			return
+		}
+		f.mu.Lock()
+		all := make([]ipvs.Row, 0, len(f.servers))
+		for _, s := range f.servers {
+			all = append(all, s.row())
+		}
+		f.mu.Unlock()
+		yieldShuffled(all, func(row ipvs.Row, err error) bool {
+			if full != nil && !full(row.Key) {
+				row.Destinations = nil
+			}
+			return yield(row, err)
+		})
+	}
+}
+
+// row returns a copy without counters.
+func (s *server) row() ipvs.Row {
+	row := ipvs.Row{Service: s.info.Service}
+	for _, d := range s.destinations { // in random order
+		row.Destinations = append(row.Destinations, d.Destination)
+	}
+	return row
 }
 
 func yieldShuffled[T any](all []T, yield func(T, error) bool) {

@@ -118,8 +118,15 @@ func TestKernelIpvsadm(t *testing.T) {
 	require.NoError(t, fake.Load(everything))
 	require.Equal(t, everything, fake.Dump())
 
-	// A mask that is no prefix can be read, compared and deleted.
+	// A mask that is no prefix can be read, compared and deleted, and so can what
+	// makes no sense.
 	require.NoError(t, clearAll(t.Context(), c))
+	ns.Run(t, "ipvsadm", "-A", "-t", "0.0.0.0:80", "-s", "rr")
+	ns.Run(t, "ipvsadm", "-a", "-t", "0.0.0.0:80", "-r", "10.1.0.1:80", "-m", "-w", "70000")
+	odd, err := save(t.Context(), c)
+	require.NoError(t, err)
+	require.Equal(t, ns.Run(t, "ipvsadm", "-Sn"), odd)
+	ns.Run(t, "ipvsadm", "-C")
 	ns.Run(t, "ipvsadm", "-A", "-t", "10.0.0.9:80", "-s", "rr", "-p", "60", "-M", "255.0.255.0")
 	for s, err := range c.Services(t.Context()) {
 		require.NoError(t, err)
@@ -217,7 +224,7 @@ func TestKernelLoNeverUp(t *testing.T) {
 	require.ErrorContains(t, errs[1], "lo was never up")
 }
 
-// TestKernelRequests pins how many system calls a batch takes.
+// TestKernelRequests pins how many requests a batch takes, and reading it back.
 func TestKernelRequests(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPVS)
 	c, _ := openIn(t)
@@ -229,6 +236,17 @@ func TestKernelRequests(t *testing.T) {
 	messagesAfter, sendsAfter := c.Requests()
 	require.EqualValues(t, len(changes), messagesAfter-messages)
 	require.LessOrEqual(t, sendsAfter-sends, int64(6))
+	have, err := ipvs.Snapshot(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, have, 1000)
+	messages, _ = c.Requests()
+	// A dump of services, how many destinations each has, and those of each.
+	require.EqualValues(t, 1002, messages-messagesAfter)
+	for _, err := range c.Servers(t.Context(), func(ipvs.Key) bool { return false }) {
+		require.NoError(t, err)
+	}
+	messagesAfter, _ = c.Requests()
+	require.EqualValues(t, 1, messagesAfter-messages)
 }
 
 // table makes n services with five destinations each.
