@@ -16,16 +16,18 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
 			changes := manyChanges(n)
 			var batch nl.Batch
+			e := encoder{family: 30}
 			b.ReportAllocs()
 			for b.Loop() {
-				for start := 0; start < len(changes); start += 2048 {
-					batch.Reset()
-					for i := start; i < min(start+2048, len(changes)); i++ {
-						if changes[i].Validate() != nil {
-							b.Fatal("invalid")
-						}
-						appendChange(&batch, 30, &changes[i])
+				batch.Reset()
+				for i := range changes {
+					if changes[i].check() != nil {
+						b.Fatal("invalid")
 					}
+					if batch.Size() > nl.SendSize {
+						batch.Reset()
+					}
+					e.append(&batch, &changes[i])
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(changes)), "ns/change")
@@ -78,6 +80,66 @@ func BenchmarkText(b *testing.B) {
 			if err := c.UnmarshalText(text); err != nil {
 				b.Fatal(err)
 			}
+		}
+	})
+}
+
+// BenchmarkDecode reads a virtual server as the kernel sends it.
+func BenchmarkDecode(b *testing.B) {
+	var batch nl.Batch
+	service := manyChanges(1)[0].Service
+	batch.Begin(30, 0)
+	batch.Genl(cmdNewService, genlVersion)
+	at := batch.Nest(attrService)
+	appendKey(&batch, &service.Key)
+	appendSettings(&batch, &service)
+	for _, typ := range []uint16{svcStats, svcStats64} {
+		stats := batch.Nest(typ)
+		for i := range uint16(10) {
+			batch.Bytes(i+1, make([]byte, 8))
+		}
+		batch.EndNest(stats)
+	}
+	batch.EndNest(at)
+	batch.End()
+	m := nl.Message{Data: batch.Message(0)}
+	b.Run("settings", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, ok := decodeSettings(m); !ok {
+				b.Fatal("not decoded")
+			}
+		}
+	})
+	b.Run("counters", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, ok := decodeService(m); !ok {
+				b.Fatal("not decoded")
+			}
+		}
+	})
+	table := make([]byte, 6*destSize)
+	markUnfilled(table)
+	for i := range 5 {
+		copy(table[i*destSize:], entry(byte(i), 0, 1))
+	}
+	b.Run("destinations=5", func(b *testing.B) {
+		b.ReportAllocs()
+		var all []Destination
+		for b.Loop() {
+			var ok bool
+			if all, ok = appendDests(all[:0], table, 5); !ok {
+				b.Fatal("not decoded")
+			}
+		}
+	})
+	b.Run("map", func(b *testing.B) {
+		b.ReportAllocs()
+		all, _ := appendDests(nil, table, 5)
+		row := Row{Destinations: all}
+		for b.Loop() {
+			_ = row.Server()
 		}
 	})
 }

@@ -35,15 +35,48 @@ func manyChanges(n int) []Change {
 func TestEncodeAllocatesNothing(t *testing.T) {
 	changes := manyChanges(100)
 	var b nl.Batch
+	e := encoder{family: 30}
 	encode := func() {
 		b.Reset()
 		for i := range changes {
-			appendChange(&b, 30, &changes[i])
+			e.append(&b, &changes[i])
 		}
 	}
 	encode()
 	require.Zero(t, testing.AllocsPerRun(10, encode))
 	require.Equal(t, len(changes), b.Len())
+}
+
+// TestEncoderTemplates shows that a request copied and patched is the one that would
+// have been made anew, for every pair of changes and every operation.
+func TestEncoderTemplates(t *testing.T) {
+	var changes []Change
+	for _, line := range append([]string{
+		"-A -t 10.0.0.2:81 -s rr", "-A -t 10.0.0.2:81 -s wrr -p 7", "-A -t [fd00::9]:53 -s rr", "-A -u 10.0.0.1:80 -s rr", "-A -f 4 -s rr",
+		"-a -t 10.0.0.2:81 -r 10.1.0.2:81 -g -w 1", "-a -t 10.0.0.2:80 -r 10.1.0.2:80 -i -w 9 -x 2", "-a -t [fd00::7]:80 -r [fd00::3]:9 -m -w 65535 -x 6 -y 1",
+		"-a -t [fd00::7]:80 -r 10.3.0.1:80 -i -w 2", "-a -f 4 -r 10.3.0.1:80 -m -w 2", "-a -f 4 -6 -r [fd00::3]:80 -m -w 2",
+	}, codecLines...) {
+		var c Change
+		require.NoError(t, c.UnmarshalText([]byte(line)))
+		for op := AddService; op <= DeleteDestination; op++ {
+			if c.Op = op; c.Validate() == nil {
+				changes = append(changes, c)
+			}
+		}
+	}
+	require.Greater(t, len(changes), 50)
+	for i := range changes {
+		for j := range changes {
+			e := encoder{family: 30}
+			var got, want nl.Batch
+			for _, c := range []*Change{&changes[i], &changes[j]} {
+				e.append(&got, c)
+				appendChange(&want, 30, c)
+			}
+			require.Equal(t, want.Last(), got.Last(), "%s, then %s", changes[i], changes[j])
+			require.Less(t, len(want.Last()), maxRequest)
+		}
+	}
 }
 
 // request returns the payload of the request for a change: what the kernel would

@@ -80,36 +80,12 @@ func (c *Conn) familyID(ctx context.Context) (uint16, error) {
 	return id, nil
 }
 
-// Info implements [Client].
-func (c *Conn) Info(ctx context.Context) (Info, error) {
-	const op = "ipvs info"
-	family, err := c.familyID(ctx)
-	if err != nil {
-		return Info{}, ReadError(op, "", err)
-	}
-	var b nl.Batch
-	b.Begin(family, 0)
-	b.Genl(cmdGetInfo, genlVersion)
-	b.End()
-	for m, err := range c.nl.Query(ctx, &b) {
-		if err != nil {
-			return Info{}, ReadError(op, "", err)
-		}
-		if info, ok := decodeInfo(m); ok {
-			return info, nil
-		}
-	}
-	return Info{}, ReadError(op, "", errMalformed)
-}
-
 // writer is what one request needs.
 type writer struct {
-	batch nl.Batch
-	index []int // of the change that each message carries
+	batch   nl.Batch
+	encoder encoder
+	index   []int // of the change that each message carries
 }
-
-// applyRun is how many changes are encoded at a time: about one send.
-const applyRun = 2048
 
 // Apply implements [Client].
 func (c *Conn) Apply(ctx context.Context, changes []Change) []error {
@@ -124,9 +100,11 @@ func (c *Conn) Apply(ctx context.Context, changes []Change) []error {
 	defer c.writers.Put(w)
 	next := 0
 	family, err := c.familyID(ctx)
+	if w.encoder.family != family {
+		w.encoder = encoder{family: family}
+	}
 	for err == nil && next < len(changes) {
-		end := min(next+applyRun, len(changes))
-		w.encode(family, changes[next:end], func(i int, err error) {
+		end := next + w.encode(changes[next:], func(i int, err error) {
 			fail(next+i, ChangeError(changes[next+i], err))
 		})
 		var unsent []int
@@ -149,16 +127,21 @@ func (c *Conn) Apply(ctx context.Context, changes []Change) []error {
 	return errs
 }
 
-// encode fills the batch with the valid ones among changes.
-func (w *writer) encode(family uint16, changes []Change, refuse func(i int, err error)) {
+// encode fills the batch with the valid ones among the first changes, as many as
+// go into one send, and returns how many changes those are.
+func (w *writer) encode(changes []Change, refuse func(i int, err error)) int {
 	w.batch.Reset()
 	w.index = w.index[:0]
 	for i := range changes {
-		if err := changes[i].Validate(); err != nil {
+		if w.batch.Size() > nl.SendSize-maxRequest {
+			return i
+		}
+		if err := changes[i].check(); err != nil {
 			refuse(i, err)
 			continue
 		}
-		appendChange(&w.batch, family, &changes[i])
+		w.encoder.append(&w.batch, &changes[i])
 		w.index = append(w.index, i)
 	}
+	return len(changes)
 }

@@ -50,6 +50,21 @@ func (*Conn) Destinations(_ context.Context, of Key) iter.Seq2[DestinationInfo, 
 	}
 }
 
+// Timeouts implements [Client].
+func (*Conn) Timeouts(context.Context) (Timeouts, error) {
+	return Timeouts{}, ReadError("ipvs get timeouts", "", errors.ErrUnsupported)
+}
+
+// SetTimeouts implements [Client].
+func (*Conn) SetTimeouts(_ context.Context, t Timeouts) error {
+	return ReadError("ipvs set timeouts", t.String(), errors.ErrUnsupported)
+}
+
+// Daemons implements [Client].
+func (*Conn) Daemons(context.Context) ([]Daemon, error) {
+	return nil, ReadError("ipvs list daemons", "", errors.ErrUnsupported)
+}
+
 // Apply implements [Client].
 func (*Conn) Apply(_ context.Context, changes []Change) []error {
 	errs := make([]error, len(changes))

@@ -41,12 +41,13 @@ func (k Key) Family() vipkit.Family { return vipkit.FamilyOf(k.Addr) }
 // when the kernel would treat packets equally. Counters are not part of it.
 type Service struct {
 	Key
-	// Scheduler is the kernel's name for it, at most 15 bytes: "rr", "wrr",
-	// "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "sed", "nq", "fo",
-	// "ovf". It has no default.
+	// Scheduler is the kernel's name for it, at most 15 bytes: one of
+	// [Schedulers], or a module's that the kernel's tree does not have. It has
+	// no default.
 	Scheduler string
-	// Flags are the scheduler's flags and one-packet scheduling. Persistence
-	// is not a flag here: it is on when Timeout is not zero.
+	// Flags are the scheduler's flags, if it heeds any, and one-packet
+	// scheduling. Persistence is not a flag here: it is on when Timeout is not
+	// zero.
 	Flags Flags
 	// Timeout is how long a client stays with its destination (persistence),
 	// in whole seconds, 1 s to 31 days as ipvsadm has it. Zero: no
@@ -64,9 +65,8 @@ type Service struct {
 // The kernel's own HASHED bit and the PERSISTENT bit never show here.
 type Flags uint32
 
-// Flags of a virtual server. The scheduler's flags mean different things to
-// different schedulers: Sched1 is sh-fallback and mh-fallback, Sched2 is
-// sh-port and mh-port.
+// Flags of a virtual server. Of the kernel's schedulers two heed flags: Sched1 is
+// sh-fallback and mh-fallback, Sched2 is sh-port and mh-port.
 const (
 	OnePacket Flags = 0x4
 	Sched1    Flags = 0x8
@@ -178,6 +178,8 @@ const (
 	AddDestination                  // fs.ErrExist; fs.ErrNotExist without the service
 	UpdateDestination               // all settings at once; fs.ErrNotExist
 	DeleteDestination               // fs.ErrNotExist
+	ZeroService                     // its counters and its destinations'; fs.ErrNotExist
+	ZeroAll                         // all counters; nothing else of the Change counts
 )
 
 // Change is one write. It is comparable.
@@ -229,6 +231,17 @@ type Client interface {
 	// fs.ErrPermission, errors.ErrUnsupported (a scheduler or persistence
 	// engine that the kernel lacks), vipkit.ErrReplyLost, or the context's.
 	Apply(ctx context.Context, changes []Change) []error
+
+	// Timeouts returns how long idle connections are kept.
+	Timeouts(ctx context.Context) (Timeouts, error)
+
+	// SetTimeouts sets those that are not zero. It fails with fs.ErrInvalid,
+	// or as Info does.
+	SetTimeouts(ctx context.Context, t Timeouts) error
+
+	// Daemons returns the synchronisation daemons that run: a master, a
+	// backup, both or, as a rule, none.
+	Daemons(ctx context.Context) ([]Daemon, error)
 }
 
 // Row is a virtual server with its destinations in no order, as [Client.Servers]

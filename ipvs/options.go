@@ -24,6 +24,7 @@ var options = map[string]struct {
 	"--add-server": {"-a", partOp, false}, "-a": {"-a", partOp, false},
 	"--edit-server": {"-e", partOp, false}, "-e": {"-e", partOp, false},
 	"--delete-server": {"-d", partOp, false}, "-d": {"-d", partOp, false},
+	"--zero": {"-Z", partOp, false}, "-Z": {"-Z", partOp, false},
 
 	"--tcp-service": {"-t", partKey, true}, "-t": {"-t", partKey, true},
 	"--udp-service": {"-u", partKey, true}, "-u": {"-u", partKey, true},
@@ -54,7 +55,7 @@ var options = map[string]struct {
 
 // exclusive options count as one.
 var exclusive = map[string]string{
-	"-E": "-A", "-D": "-A", "-a": "-A", "-e": "-A", "-d": "-A",
+	"-E": "-A", "-D": "-A", "-a": "-A", "-e": "-A", "-d": "-A", "-Z": "-A",
 	"-u": "-t", "--sctp-service": "-t", "-f": "-t", "-g": "-m", "-i": "-m",
 }
 

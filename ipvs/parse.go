@@ -92,11 +92,16 @@ func (l *line) checkOp() error {
 	if err := l.need(partOp); err != nil {
 		return err
 	}
+	if l.change.Op == ZeroAll && l.parts&partKey != 0 {
+		l.change.Op = ZeroService
+	}
 	var allowed, needed part
 	switch l.change.Op {
 	case AddService, UpdateService:
 		needed, allowed = partKey, partService
-	case DeleteService:
+	case ZeroAll:
+		l.change = Change{Op: ZeroAll}
+	case DeleteService, ZeroService:
 		needed = partKey
 		l.change.Service = Service{Key: l.change.Service.Key}
 	case AddDestination, UpdateDestination:

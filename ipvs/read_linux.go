@@ -18,7 +18,7 @@ const (
 // Services implements [Client].
 func (c *Conn) Services(ctx context.Context) iter.Seq2[ServiceInfo, error] {
 	return func(yield func(ServiceInfo, error) bool) {
-		all, err := dumpServices(ctx, c, decodeService)
+		all, err := dump(ctx, c, cmdGetService, decodeService)
 		if err != nil {
 			yield(ServiceInfo{}, ReadError(opServices, "", err))
 			return
@@ -55,7 +55,7 @@ func (c *Conn) Destinations(ctx context.Context, of Key) iter.Seq2[DestinationIn
 // of each by getsockopt where that tells all, and in a dump where not.
 func (c *Conn) Servers(ctx context.Context, full func(Key) bool) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		services, err := dumpServices(ctx, c, decodeSettings)
+		services, err := dump(ctx, c, cmdGetService, decodeSettings)
 		if err != nil {
 			yield(Row{}, ReadError(opServices, "", err))
 			return
@@ -117,30 +117,6 @@ func (c *Conn) destinationsOf(ctx context.Context, call *optionCall, known *coun
 		all[i] = infos[i].Destination
 	}
 	return all, nil
-}
-
-// dumpServices reads every virtual server, as far as decode tells.
-func dumpServices[T any](ctx context.Context, c *Conn, decode func(nl.Message) (T, bool)) ([]T, error) {
-	family, err := c.familyID(ctx)
-	if err != nil {
-		return nil, err
-	}
-	w := c.writers.Get().(*writer)
-	defer c.writers.Put(w)
-	w.batch.Reset()
-	w.batch.Begin(family, unix.NLM_F_DUMP)
-	w.batch.Genl(cmdGetService, genlVersion)
-	w.batch.End()
-	var all []T
-	err = c.nl.Read(ctx, &w.batch, func(m nl.Message) error {
-		s, ok := decode(m)
-		if !ok {
-			return errMalformed
-		}
-		all = append(all, s)
-		return nil
-	})
-	return all, err
 }
 
 // dumpDestinations reads the destinations of a virtual server.

@@ -195,6 +195,7 @@ var opNames = [...]struct{ name, option string }{
 	AddService: {"add service", "-A"}, UpdateService: {"update service", "-E"}, DeleteService: {"delete service", "-D"},
 	AddDestination: {"add destination", "-a"}, UpdateDestination: {"update destination", "-e"},
 	DeleteDestination: {"delete destination", "-d"},
+	ZeroService:       {"zero service", "-Z"}, ZeroAll: {"zero all", "-Z"},
 }
 
 // String returns "add service" and the like.
@@ -218,6 +219,9 @@ func (c *Change) append(b []byte) []byte {
 	} else {
 		b = append(b, opNames[c.Op].option...)
 	}
+	if c.Op == ZeroAll {
+		return b
+	}
 	return c.appendObject(append(b, ' '))
 }
 
@@ -233,6 +237,8 @@ func (c *Change) appendObject(b []byte) []byte {
 	case DeleteDestination:
 		b = append(c.Service.Key.append(b), " -r "...)
 		return appendAddrPort(b, c.Destination.Addr, c.Destination.Port)
+	case ZeroAll:
+		return b
 	default:
 		return c.Service.Key.append(b)
 	}

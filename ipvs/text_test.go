@@ -12,8 +12,11 @@ func TestTextRoundTrip(t *testing.T) {
 	for _, line := range []string{
 		"-A -t 10.96.0.1:443 -s rr",
 		"-E -u [fd00::1]:53 -s sh -p 300 -M 64 -b sh-fallback,sh-port",
-		"-A -u 10.0.0.1:53 -s mh -p 50 -M 255.255.0.0 --pe sip -o -b mh-fallback,mh-port,flag-3",
-		"-A --sctp-service 10.0.0.1:5060 -s lc -b flag-1",
+		"-A -u 10.0.0.1:53 -s mh -p 50 -M 255.255.0.0 --pe sip -o -b mh-fallback,mh-port",
+		"-A --sctp-service 10.0.0.1:5060 -s of-a-module -b flag-1,flag-3",
+		"-Z -t 10.0.0.1:80",
+		"-Z -f 4 -6",
+		"-Z",
 		"-A -f 17 -s wrr -p 10800 -M 255.255.255.0",
 		"-D -f 4294967295 -6",
 		"-D -t 10.96.0.1:443",
@@ -90,7 +93,8 @@ func TestParseErrors(t *testing.T) {
 		"-a -t 10.0.0.1:80 -r 10.0.0.2:80 -m --tun-type gue":                  "only with -i",
 		"-a -t 10.0.0.1:80 -r 10.0.0.2:80 -i --tun-type x":                    "want ipip",
 		"-a -t 10.0.0.1:80 -r 10.0.0.2:80 -i --tun-type gue --tun-port 70000": "want a number",
-		"-Z": "unknown here",
+		"-Z -s rr":                         "does not take",
+		"-Z -t 10.0.0.1:80 -r 10.1.0.1:80": "does not take",
 	} {
 		var c Change
 		err := c.UnmarshalText([]byte(text))

@@ -14,10 +14,19 @@ const (
 	cmdSetDest    = 6
 	cmdDelDest    = 7
 	cmdGetDest    = 8
+	cmdGetDaemon  = 11
+	cmdSetConfig  = 12
+	cmdGetConfig  = 13
 	cmdGetInfo    = 15
+	cmdZero       = 16
 
 	attrService = 1
 	attrDest    = 2
+	attrDaemon  = 3
+
+	attrTimeoutTCP    = 4 // seconds
+	attrTimeoutTCPFin = 5
+	attrTimeoutUDP    = 6
 
 	svcFamily    = 1
 	svcProtocol  = 2
@@ -59,6 +68,15 @@ const (
 	statPacketRateOut  = 8
 	statByteRateIn     = 9
 	statByteRateOut    = 10
+
+	daemonState     = 1
+	daemonInterface = 2
+	daemonSyncID    = 3
+	daemonMaxLen    = 4 // these since Linux 4.3
+	daemonGroup     = 5
+	daemonGroup6    = 6
+	daemonPort      = 7 // host order
+	daemonTTL       = 8
 
 	infoVersion   = 1
 	infoTableSize = 2

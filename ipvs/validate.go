@@ -61,19 +61,18 @@ func (e *invalidError) Unwrap() []error { return []error{fs.ErrInvalid, e.faults
 // fs.ErrInvalid.
 func (s Service) Validate() error {
 	var f faults
-	s.Key.check(&f)
+	s.check(&f)
+	return f.join()
+}
+
+func (s *Service) check(f *faults) {
+	s.Key.check(f)
 	if s.Port == 0 && s.Mark == 0 && s.Timeout == 0 {
 		f.add("port 0 (every port): needs persistence")
 	}
-	checkName(&f, "scheduler", s.Scheduler, false)
-	if bad := s.Flags &^ validFlags; bad != 0 {
-		f.add("flags %#x: unknown", uint32(bad))
-	}
-	if s.Flags&OnePacket != 0 && s.Mark == 0 && s.Protocol != vipkit.UDP {
-		f.add("one-packet scheduling: %s, want udp", s.Protocol)
-	}
-	s.checkPersistence(&f)
-	return f.join()
+	checkName(f, "scheduler", s.Scheduler, false)
+	s.checkFlags(f)
+	s.checkPersistence(f)
 }
 
 func (s *Service) checkPersistence(f *faults) {
@@ -246,27 +245,27 @@ func (t *TunnelConfig) check(f *faults) {
 
 // Validate reports everything that is wrong with the parts that the operation
 // uses.
-func (c Change) Validate() error {
+func (c Change) Validate() error { return c.check() }
+
+func (c *Change) check() error {
+	var f faults
 	switch c.Op {
 	case AddService, UpdateService:
-		return c.Service.Validate()
-	case DeleteService:
-		return c.Service.Key.Validate()
+		c.Service.check(&f)
+	case DeleteService, ZeroService:
+		c.Service.Key.check(&f)
+	case ZeroAll:
 	case AddDestination, UpdateDestination:
-		var f faults
 		c.Service.Key.check(&f)
 		c.Destination.checkIn(&f, &c.Service.Key)
-		return f.join()
 	case DeleteDestination:
-		var f faults
 		c.Service.Key.check(&f)
 		c.Destination.DestKey.check(&f)
-		return f.join()
+	default:
+		f.add("operation %d: unknown", uint8(c.Op))
 	}
-	var f faults
-	f.add("operation %d: unknown", uint8(c.Op))
 	return f.join()
 }
 
 // ofDestination reports whether the operation is on a destination.
-func (o Op) ofDestination() bool { return o >= AddDestination }
+func (o Op) ofDestination() bool { return o >= AddDestination && o <= DeleteDestination }

@@ -76,7 +76,7 @@ type timings map[string]map[string][]time.Duration
 func compare(t *testing.T, c comparison) {
 	rounds := 1
 	if full() {
-		rounds = 5
+		rounds = 10
 	}
 	taken := make(timings)
 	for _, j := range c.jobs {

@@ -46,8 +46,8 @@ func TestKernelIPVS(t *testing.T) {
 			{readServers, n * (1 + perService), 1.3}, {deleteServers, n, 1.2},
 		},
 		contenders: []contender{
-			{rounds: 5, open: w.ours},
-			{rounds: 5, open: w.floor},
+			{rounds: 10, open: w.ours},
+			{rounds: 10, open: w.floor},
 			{rounds: 1, open: w.moby},
 			{rounds: 2, open: w.ipvsadm},
 		},

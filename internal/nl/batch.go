@@ -44,6 +44,21 @@ func (b *Batch) End() {
 	b.pad()
 }
 
+// Size returns the length of all messages, in bytes.
+func (b *Batch) Size() int { return len(b.buf) }
+
+// Append appends a copy of a whole message, as Last returned it, and returns the
+// copy to be changed in place.
+func (b *Batch) Append(message []byte) []byte {
+	start := len(b.buf)
+	b.starts = append(b.starts, start)
+	b.buf = append(b.buf, message...)
+	return b.buf[start:]
+}
+
+// Last returns the last message with its header, until the batch is changed.
+func (b *Batch) Last() []byte { return b.buf[b.starts[len(b.starts)-1]:] }
+
 // MessageLen returns the length so far of the message under construction, in
 // bytes.
 func (b *Batch) MessageLen() int { return len(b.buf) - b.starts[len(b.starts)-1] }

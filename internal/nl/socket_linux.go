@@ -15,10 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	wantSend    = 192 << 10 // bytes a send: the best size measured
-	wantReceive = 4 << 20   // bytes; the kernel doubles it
-)
+const wantReceive = 4 << 20 // bytes; the kernel doubles it
 
 // sysSocket is a non-blocking netlink socket, connected to the kernel so that
 // no other process can send to it.
@@ -95,7 +92,7 @@ func Socket(namespace string, domain, typ, protocol int) (fd int, err error) {
 func (s *sysSocket) setup(fd int, cfg Config) error {
 	for _, o := range []struct{ force, plain, value int }{
 		{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, wantReceive},
-		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, 2 * wantSend},
+		{unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, 2 * SendSize},
 	} {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, o.value) != nil {
 			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, o.value)
@@ -115,7 +112,7 @@ func (s *sysSocket) setup(fd int, cfg Config) error {
 	if s.answerLimit, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF); err != nil {
 		return err
 	}
-	s.sendLimit = min(wantSend, send-32) // netlink_sendmsg keeps 32 bytes
+	s.sendLimit = min(SendSize, send-32) // netlink_sendmsg keeps 32 bytes
 	return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 }
 

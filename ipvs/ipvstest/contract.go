@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -36,6 +35,9 @@ func TestClient(t *testing.T, open func(t *testing.T) ipvs.Client) {
 		{"Aliasing", testAliasing},
 		{"Concurrent", testConcurrent},
 		{"SnapshotDiff", testSnapshotDiff},
+		{"Zero", testZero},
+		{"Timeouts", testTimeouts},
+		{"Daemons", testDaemons},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
@@ -112,38 +114,6 @@ func checkDump(t *testing.T, c ipvs.Client, lines ...string) {
 	checkReads(t, c)
 }
 
-// checkReads compares what Servers yields with Services and Destinations.
-func checkReads(t *testing.T, c ipvs.Client) {
-	t.Helper()
-	servers, err := ipvs.Snapshot(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for s, err := range c.Services(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-		if servers[s.Key].Service != s.Service {
-			t.Fatalf("Servers yields %v, Services %v", servers[s.Key].Service, s.Service)
-		}
-		destinations := make(map[ipvs.DestKey]ipvs.Destination)
-		for d, err := range c.Destinations(t.Context(), s.Key) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			destinations[d.DestKey] = d.Destination
-		}
-		if !maps.Equal(servers[s.Key].Destinations, destinations) {
-			t.Fatalf("%s: Servers yields %v, Destinations %v", s.Key, servers[s.Key].Destinations, destinations)
-		}
-	}
-	if n != len(servers) {
-		t.Fatalf("Servers yields %d, Services %d", len(servers), n)
-	}
-}
-
 func testInfo(t *testing.T, c ipvs.Client) {
 	info, err := c.Info(t.Context())
 	if err != nil {
@@ -206,8 +176,9 @@ func testServiceKinds(t *testing.T, c ipvs.Client) {
 		"-A -t 10.0.0.9:0 -s rr -p 60",
 		"-A -t 10.0.0.2:80 -s sh -b sh-fallback,sh-port",
 		"-A -t 10.0.0.3:80 -s mh -p 2678400 -M 128.0.0.0 -b mh-fallback",
-		"-A -t 10.0.0.4:80 -s rr -p 1 -b flag-1,flag-2,flag-3",
-		"-A -u 10.0.0.5:80 -s rr -p 360 --pe sip -o -b flag-3",
+		"-A -t 10.0.0.4:80 -s mh -p 1 -b mh-fallback,mh-port",
+		"-A -u 10.0.0.4:80 -s sh -b sh-port",
+		"-A -u 10.0.0.5:80 -s rr -p 360 --pe sip -o",
 		"-A -u [fd00::2]:80 -s wlc -p 360 -M 1 -o",
 		"-A -f 17 -s rr -p 10 -M 255.255.255.254 -o",
 		"-A -f 17 -6 -s wrr -p 10 -M 127",

@@ -24,16 +24,22 @@ var (
 		"-t 10.0.0.1:80", "-u 10.0.0.1:80", "--sctp-service 10.0.0.1:80", "-t 10.0.0.1:0", "-t [fd00::1]:80", "-u [fd00::1]:53",
 		"-f 1", "-f 1 -6", "-t 0.0.0.0:80",
 	}
+	universeOps = []ipvs.Op{
+		ipvs.AddService, ipvs.AddService, ipvs.AddService, ipvs.UpdateService, ipvs.UpdateService, ipvs.DeleteService,
+		ipvs.AddDestination, ipvs.AddDestination, ipvs.AddDestination, ipvs.UpdateDestination, ipvs.UpdateDestination, ipvs.DeleteDestination,
+		ipvs.ZeroService, ipvs.ZeroAll,
+	}
 	universeSchedulers = []string{
 		"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "sed", "nq", "fo", "ovf", "nosuch", "", "much-too-long-a-name",
 	}
+	universeFlags        = []ipvs.Flags{0, ipvs.Sched1, ipvs.Sched2, ipvs.Sched1 | ipvs.Sched2, ipvs.Sched2 | ipvs.OnePacket, ipvs.Sched3}
 	universeTimeouts     = []time.Duration{0, 0, time.Second, time.Hour, 31 * 24 * time.Hour, time.Millisecond}
 	universeEngines      = []string{"", "", "", "sip", "nosuch"}
 	universeDestinations = []string{
 		"-r 10.1.0.1:80", "-r 10.1.0.1:8080", "-r 10.1.0.2:80", "-r [fd00:1::1]:80", "-r [fd00:1::1]:53", "-r 10.1.0.3:0", "-r [fd00:1::2]:0",
 		"-r 127.0.0.1:80", "-r 0.0.0.0:80", "-r [fe80::1]:80",
 	}
-	universeWeights = []uint32{0, 1, 2, 65535, 65536, 1 << 31}
+	universeWeights = []uint32{0, 0, 1, 1, 2, 65535, 65535, 65536, 1 << 31}
 	universeTunnels = []ipvs.TunnelConfig{
 		{}, {}, {Type: ipvs.GUE, Port: 6080}, {Type: ipvs.GUE, Port: 6080, Flags: 2}, {Type: ipvs.GRE, Flags: 1}, {Type: ipvs.GUE}, {Type: 7},
 	}
@@ -48,12 +54,15 @@ func randomChange(r *rand.Rand) ipvs.Change {
 	if err := c.UnmarshalText([]byte(text)); err != nil {
 		panic(err)
 	}
-	c.Op = ipvs.Op(1 + r.IntN(int(ipvs.DeleteDestination)))
+	c.Op = pick(r, universeOps)
 	s := &c.Service
 	s.Scheduler = universeSchedulers[min(r.IntN(40), r.IntN(len(universeSchedulers)))]
 	s.Timeout = pick(r, universeTimeouts)
 	s.PersistenceEngine = pick(r, universeEngines)
-	if r.IntN(3) == 0 {
+	switch {
+	case s.Scheduler == "sh" || s.Scheduler == "mh":
+		s.Flags = pick(r, universeFlags)
+	case r.IntN(6) == 0:
 		s.Flags = ipvs.Flags(r.Uint32N(16) << 2)
 	}
 	if r.IntN(3) == 0 {
@@ -61,7 +70,7 @@ func randomChange(r *rand.Rand) ipvs.Change {
 	}
 	d := &c.Destination
 	d.Weight = pick(r, universeWeights)
-	d.Forward = ipvs.Forward(r.IntN(4))
+	d.Forward = pick(r, []ipvs.Forward{ipvs.Masquerade, ipvs.Masquerade, ipvs.Masquerade, ipvs.Local, ipvs.Tunnel, ipvs.Tunnel, ipvs.Direct})
 	if d.Forward == ipvs.Tunnel {
 		d.Tunnel = pick(r, universeTunnels)
 	}

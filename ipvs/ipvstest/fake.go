@@ -1,15 +1,11 @@
 package ipvstest
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
-	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -32,8 +28,10 @@ type Fake struct {
 	// the error is vipkit.ErrReplyLost: then it is.
 	Fault func(ipvs.Change) error
 
-	mu      sync.Mutex
-	servers map[ipvs.Key]*server
+	mu       sync.Mutex
+	servers  map[ipvs.Key]*server
+	timeouts ipvs.Timeouts // those that were set
+	daemons  []ipvs.Daemon
 }
 
 var _ ipvs.Client = (*Fake)(nil)
@@ -45,9 +43,7 @@ type server struct {
 }
 
 // Schedulers returns the names of all schedulers of Linux 6.1 and later.
-func Schedulers() []string {
-	return []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "sed", "nq", "fo", "ovf"}
-}
+func Schedulers() []string { return ipvs.Schedulers() }
 
 // Info implements [ipvs.Client].
 func (f *Fake) Info(ctx context.Context) (ipvs.Info, error) {
@@ -175,6 +171,12 @@ func (f *Fake) apply(ctx context.Context, c ipvs.Change) error {
 // change answers as ip_vs_genl_set_cmd does, in its order
 // (net/netfilter/ipvs/ip_vs_ctl.c).
 func (f *Fake) change(c ipvs.Change) syscall.Errno {
+	if c.Op == ipvs.ZeroAll {
+		for _, s := range f.servers {
+			s.zero()
+		}
+		return 0
+	}
 	s := f.servers[c.Service.Key]
 	if s == nil && c.Op != ipvs.AddService {
 		return syscall.ESRCH
@@ -201,6 +203,8 @@ func (f *Fake) change(c ipvs.Change) syscall.Errno {
 		s.info.Service = c.Service.Canonical()
 	case ipvs.DeleteService:
 		delete(f.servers, c.Service.Key)
+	case ipvs.ZeroService:
+		s.zero()
 	default:
 		return s.change(c.Op, c.Destination)
 	}
@@ -232,70 +236,4 @@ func (f *Fake) has(s ipvs.Service) bool {
 		schedulers = Schedulers()
 	}
 	return slices.Contains(schedulers, s.Scheduler) && (s.PersistenceEngine == "" || s.PersistenceEngine == "sip")
-}
-
-// SetConnections sets how many connections a destination has. It fails with
-// fs.ErrNotExist if there is none.
-func (f *Fake) SetConnections(of ipvs.Key, key ipvs.DestKey, active, inactive, persistent uint32) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	s := f.servers[of]
-	errno := syscall.ESRCH
-	if s != nil {
-		errno = syscall.ENOENT
-		if d := s.destinations[key]; d != nil {
-			d.Active, d.Inactive, d.Persistent = active, inactive, persistent
-			return nil
-		}
-	}
-	c := ipvs.Change{Op: ipvs.UpdateDestination}
-	c.Service.Key, c.Destination.DestKey = of, key
-	return ipvs.ChangeError(c, errno)
-}
-
-// Dump returns everything as ipvsadm -Sn prints it, sorted: see
-// [ipvs.WriteSave].
-func (f *Fake) Dump() string {
-	f.mu.Lock()
-	copied := &Fake{servers: maps.Clone(f.servers)} // values change only under the lock
-	var b bytes.Buffer
-	err := ipvs.WriteSave(context.Background(), &b, copied)
-	f.mu.Unlock()
-	if err != nil {
-		panic(err) // a Fake's reads fail only with their context
-	}
-	return b.String()
-}
-
-// Load replaces everything with what text says, in the syntax of [Fake.Dump].
-// Blank lines and those that start with # are skipped. It changes nothing if
-// any line is wrong or refused, and reports all that are.
-func (f *Fake) Load(text string) error {
-	fresh := &Fake{Schedulers: f.Schedulers}
-	var errs []error
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		var c ipvs.Change
-		err := c.UnmarshalText([]byte(line))
-		if err == nil {
-			if refused := fresh.Apply(context.Background(), []ipvs.Change{c}); refused != nil {
-				err = refused[0]
-			}
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.servers = fresh.servers
-	return nil
 }

@@ -73,7 +73,7 @@ const everything = `-A -t 10.0.0.1:80 -s rr
 -a -t 10.0.0.1:80 -r 10.1.0.5:80 -i -w 1 --tun-type gre --tun-csum
 -a -t 10.0.0.1:80 -r 10.1.0.9:80 -g -w 0
 -A -t 10.0.0.1:443 -s wlc
--A -t 10.0.0.2:80 -s rr -b flag-1,flag-2,flag-3
+-A -t 10.0.0.2:80 -s sh -b sh-fallback
 -A -t 10.0.0.4:0 -s rr -p 60
 -a -t 10.0.0.4:0 -r 10.9.9.9:0 -m -w 1
 -A -u 10.0.0.3:5060 -s mh -p 60 -M 255.255.0.0 --pe sip -o -b mh-fallback,mh-port

@@ -1,6 +1,10 @@
 package ipvs
 
-import "github.com/vipkit/vipkit/internal/nl"
+import (
+	"time"
+
+	"github.com/vipkit/vipkit/internal/nl"
+)
 
 // statsReader reads counters, those of 64 bits in preference.
 type statsReader struct {
@@ -79,4 +83,73 @@ func decodeInfo(m nl.Message) (info Info, ok bool) {
 	}
 	info.Version = [3]uint8{uint8(version >> 16), uint8(version >> 8), uint8(version)}
 	return info, has == 3
+}
+
+// decodeTimeouts reads the answer to cmdGetConfig, which lacks protocols that the
+// kernel lacks.
+func decodeTimeouts(m nl.Message) (t Timeouts, ok bool) {
+	if len(m.Data) < 4 {
+		return t, false
+	}
+	for rest := m.Data[4:]; len(rest) > 0; {
+		var a nl.Attr
+		if a, rest, ok = nl.Next(rest); !ok {
+			return Timeouts{}, false
+		}
+		seconds, ok := a.U32()
+		d := time.Duration(seconds) * time.Second
+		switch a.Type {
+		case attrTimeoutTCP:
+			t.TCP = d
+		case attrTimeoutTCPFin:
+			t.TCPFin = d
+		case attrTimeoutUDP:
+			t.UDP = d
+		default:
+			continue
+		}
+		if !ok {
+			return Timeouts{}, false
+		}
+	}
+	return t, true
+}
+
+// decodeDaemon reads a synchronisation daemon.
+func decodeDaemon(m nl.Message) (d Daemon, ok bool) {
+	data, ok := nestedIn(m, attrDaemon)
+	if !ok {
+		return d, false
+	}
+	var state, id uint32
+	for len(data) > 0 {
+		var a nl.Attr
+		if a, data, ok = nl.Next(data); !ok {
+			return d, false
+		}
+		switch a.Type {
+		case daemonState:
+			state, ok = a.U32()
+		case daemonInterface:
+			d.Interface = a.String()
+		case daemonSyncID:
+			id, ok = a.U32()
+		case daemonMaxLen:
+			d.MaxLen, ok = a.U16()
+		case daemonGroup, daemonGroup6:
+			d.Group, ok = a.Addr()
+		case daemonPort:
+			d.Port, ok = a.U16()
+		case daemonTTL:
+			d.TTL, ok = a.U8()
+		}
+		if !ok {
+			return d, false
+		}
+	}
+	if state > 255 || id > 255 || state == 0 {
+		return d, false
+	}
+	d.State, d.SyncID = DaemonState(state), uint8(id)
+	return d, true
 }
