@@ -34,10 +34,10 @@ type Sysctl struct {
 // Err returns what is missing, joined, or nil.
 func (p Preflight) Err() error { return errors.Join(p.Missing...) }
 
-// Wrong returns the parameters that have another value than the one wanted;
-// those that could not be read are not among them.
+// Wrong returns the parameters that have another value than the one wanted, or
+// that could not be read.
 func (p Preflight) Wrong() []Sysctl {
-	return slices.DeleteFunc(slices.Clone(p.Sysctls), func(s Sysctl) bool { return s.Err != nil || s.Have == s.Want })
+	return slices.DeleteFunc(slices.Clone(p.Sysctls), func(s Sysctl) bool { return s.Have == s.Want })
 }
 
 var wantedSysctls = []Sysctl{
@@ -86,13 +86,16 @@ func (p *Proxier) Preflight(ctx context.Context, services []Service) Preflight {
 }
 
 // SetSysctls sets the parameters to the values wanted. Called with Want and Have
-// exchanged, it restores them.
+// exchanged, it restores them, but for those that could not be read.
 func (p *Proxier) SetSysctls(ctx context.Context, sysctls []Sysctl) error {
 	if p.kernel.Sysctl == nil {
 		return errors.New("proxier: the kernel has no client for sysctls")
 	}
 	var errs []error
 	for _, s := range sysctls {
+		if s.Want == "" {
+			continue
+		}
 		if err := p.kernel.Sysctl.Set(ctx, s.Name, s.Want); err != nil {
 			errs = append(errs, fmt.Errorf("set %s=%s: %w", s.Name, s.Want, err))
 		}
