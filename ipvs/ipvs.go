@@ -109,7 +109,7 @@ type Forward uint8
 // Forwarding methods.
 const (
 	Masquerade Forward = 0 // NAT
-	Local      Forward = 1 // what the kernel makes of a local destination; never written
+	Local      Forward = 1 // of older kernels for a destination of their own; never written
 	Tunnel     Forward = 2
 	Direct     Forward = 3 // DR, ipvsadm's "gatewaying"
 )

@@ -40,20 +40,29 @@ type job struct {
 
 // contender is one way to do jobs.
 type contender struct {
-	// rounds is how often it is asked, at most: 1 for what takes long.
-	rounds int
 	// open makes a fresh place to work in, which ends with t, and returns what
-	// to do there, in order.
+	// to do there, in the order of the jobs.
 	open func(t *testing.T) []step
+	// slow says that it takes long: it is asked once, after the others.
+	slow bool
 }
 
 // step is one job done by one contender.
 type step struct {
-	// job is the job's name, empty for what is only preparation or a check.
+	// job is the job's name. It is empty for what is only preparation or a check.
 	job string
 	// by names the contender in the table.
 	by string
-	do func() error
+	// parts are done one after the other. Those of all contenders take turns, so
+	// that what else the machine does hits all of them.
+	parts []func() error
+	// again is how many more times a step that changes nothing is done.
+	again int
+}
+
+// once makes a step of one part.
+func once(job, by string, do func() error) step {
+	return step{job: job, by: by, parts: []func() error{do}}
 }
 
 // full reports whether this is for the figures, not only to show that all
@@ -68,49 +77,53 @@ func scale(n int) int {
 	return min(n, 30)
 }
 
-// timings are the durations of a job by contender.
-type timings map[string]map[string][]time.Duration
+// timings are the durations of each part of a job by contender.
+type timings map[string]map[string][][]time.Duration
 
-// compare runs every contender for some rounds, by turns so that what else the
-// machine does hits all of them, and adds a table to the report.
+// total is the sum of the best times of all parts. Best, because everything that
+// disturbs only adds.
+func total(parts [][]time.Duration) (sum time.Duration) {
+	for _, all := range parts {
+		sum += slices.Min(all)
+	}
+	return sum
+}
+
+// run is a comparison under way.
+type run struct {
+	taken timings
+	order []string // of names, as they came
+}
+
+// compare runs the contenders, those that are not slow for ten rounds and by turns,
+// and adds a table to the report.
 func compare(t *testing.T, c comparison) {
 	rounds := 1
 	if full() {
 		rounds = 10
 	}
-	taken := make(timings)
+	r := run{taken: make(timings)}
 	for _, j := range c.jobs {
-		taken[j.name] = make(map[string][]time.Duration)
+		r.taken[j.name] = make(map[string][][]time.Duration)
 	}
-	var order []string
+	var fast []contender
+	for _, who := range c.contenders {
+		if !who.slow {
+			fast = append(fast, who)
+		}
+	}
 	for round := range rounds {
-		for i, who := range c.contenders {
-			if round > 0 && round >= who.rounds {
-				continue
-			}
-			t.Run(fmt.Sprintf("round=%d/contender=%d", round, i), func(t *testing.T) {
-				for _, s := range who.open(t) {
-					runtime.GC()
-					start := time.Now()
-					err := s.do()
-					d := time.Since(start)
-					require.NoError(t, err, "%s %s", s.job, s.by)
-					if s.job == "" {
-						continue
-					}
-					require.Contains(t, taken, s.job)
-					taken[s.job][s.by] = append(taken[s.job][s.by], d)
-					if !slices.Contains(order, s.by) {
-						order = append(order, s.by)
-					}
-				}
-			})
+		t.Run(fmt.Sprintf("fast/round=%d", round), func(t *testing.T) { r.round(t, c.jobs, fast) })
+	}
+	for i, who := range c.contenders {
+		if who.slow {
+			t.Run(fmt.Sprintf("slow/contender=%d", i), func(t *testing.T) { r.round(t, c.jobs, []contender{who}) })
 		}
 	}
 	if t.Failed() {
 		return
 	}
-	table := c.table(taken, order)
+	table := c.table(r.taken, r.order)
 	t.Logf("\n%s", table)
 	if full() {
 		file := filepath.Join(testenv.OutDir(t), "bench-"+c.facility+".md")
@@ -118,8 +131,74 @@ func compare(t *testing.T, c comparison) {
 	}
 }
 
-// table prints the best time of each, as Markdown. Best, because everything that
-// disturbs only adds.
+// round does every job once with each of the contenders.
+func (r *run) round(t *testing.T, jobs []job, contenders []contender) {
+	todo := make([][]step, len(contenders))
+	for i, who := range contenders {
+		todo[i] = who.open(t)
+	}
+	for _, j := range jobs {
+		var steps []step
+		for i := range todo {
+			for len(todo[i]) > 0 && (todo[i][0].job == "" || todo[i][0].job == j.name) {
+				s := todo[i][0]
+				todo[i] = todo[i][1:]
+				if s.job != "" {
+					steps = append(steps, s)
+					continue
+				}
+				for _, part := range s.parts {
+					require.NoError(t, part())
+				}
+			}
+		}
+		r.turns(t, j, steps)
+	}
+	for _, rest := range todo {
+		require.Empty(t, rest, "steps out of order")
+	}
+}
+
+// turns does steps of one job, part by part.
+func (r *run) turns(t *testing.T, j job, steps []step) {
+	for again := 0; ; again++ {
+		more := false
+		for part := 0; ; part++ {
+			left := false
+			for i := range steps {
+				s := &steps[(i+part)%len(steps)] // a different one first each time
+				if part >= len(s.parts) || again > s.again {
+					continue
+				}
+				left, more = left || part+1 < len(s.parts), more || again < s.again
+				if part == 0 {
+					runtime.GC()
+				}
+				start := time.Now()
+				err := s.parts[part]()
+				d := time.Since(start)
+				require.NoError(t, err, "%s %s", s.job, s.by)
+				if !slices.Contains(r.order, s.by) {
+					r.order = append(r.order, s.by)
+				}
+				all := r.taken[j.name][s.by]
+				if part == len(all) {
+					all = append(all, nil)
+				}
+				all[part] = append(all[part], d)
+				r.taken[j.name][s.by] = all
+			}
+			if !left {
+				break
+			}
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// table prints the best time of each, as Markdown.
 func (c *comparison) table(taken timings, order []string) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### %s\n\n", c.facility)
@@ -128,7 +207,7 @@ func (c *comparison) table(taken timings, order []string) string {
 	for _, j := range c.jobs {
 		best := make(map[string]time.Duration)
 		for by, all := range taken[j.name] {
-			best[by] = slices.Min(all)
+			best[by] = total(all)
 		}
 		by := slices.Collect(func(yield func(string) bool) {
 			for _, name := range order {
@@ -140,7 +219,7 @@ func (c *comparison) table(taken timings, order []string) string {
 		slices.SortStableFunc(by, func(x, y string) int { return cmp.Compare(best[x], best[y]) })
 		for _, name := range by {
 			fmt.Fprintf(&b, "| %s, %d | %s | %.1f | %d | %s | %s |\n", j.name, j.objects, name,
-				float64(best[name])/float64(time.Millisecond), len(taken[j.name][name]),
+				float64(best[name])/float64(time.Millisecond), len(taken[j.name][name][0]),
 				c.toFloor(j, name, best), ratio(best[name], best[ours]))
 		}
 	}
@@ -174,9 +253,9 @@ func TestTable(t *testing.T) {
 	c := comparison{facility: "x", jobs: []job{{"write", 10, 1.2}, {"read", 10, 1.3}, {"erase", 10, 0}}}
 	const ms = time.Millisecond
 	table := c.table(timings{
-		"write": {ours: {13 * ms, 12 * ms}, floor: {10 * ms}, "others": {time.Second}},
-		"read":  {floor: {10 * ms}, ours: {20 * ms}},
-		"erase": {ours: {10 * ms}},
+		"write": {ours: {{13 * ms, 8 * ms}, {4 * ms, 5 * ms}}, floor: {{5 * ms}, {5 * ms}}, "others": {{time.Second}}},
+		"read":  {floor: {{10 * ms}}, ours: {{20 * ms}}},
+		"erase": {ours: {{10 * ms}}},
 	}, []string{ours, floor, "others"})
 	require.Equal(t, strings.TrimLeft(`
 ### x

@@ -195,4 +195,3 @@ func testConcurrent(t *testing.T, c ipvs.Client) {
 	wg.Wait()
 	checkDump(t, c)
 }
-

@@ -16,6 +16,7 @@ import (
 	moby "github.com/moby/ipvs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+	"golang.org/x/tools/txtar"
 
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/testenv"
@@ -58,6 +59,14 @@ func TestKernelDifferential(t *testing.T) {
 	c, _ := openIn(t)
 	minimum, err := differential(t.Context(), c, seed, steps)
 	if err != nil {
+		c, _ := openIn(t)
+		var lines []string
+		for _, change := range minimum {
+			lines = append(lines, change.String())
+		}
+		if a, recordErr := record(t.Context(), c, lines); recordErr == nil {
+			t.Logf("for testdata/regress:\n%s", txtar.Format(a))
+		}
 		t.Fatalf("VIPKIT_SEED=%d: after\n%v\n%v", seed, minimum, err)
 	}
 	t.Logf("%d steps, no difference (VIPKIT_SEED=%d)", steps, seed)
