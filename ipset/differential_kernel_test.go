@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -194,22 +192,12 @@ func shrink(kernel *ipset.Conn, changes []ipset.Change, batch int) []ipset.Chang
 }
 
 // TestKernelDifferential compares the fake with the kernel, change by change.
-// IPSET_SEED repeats a run, IPSET_STEPS makes it longer.
+// VIPKIT_SEED repeats a run, VIPKIT_STEPS makes it longer.
 func TestKernelDifferential(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPSet)
 	kernel, _ := openKernel(t)
-	seed, steps := uint64(time.Now().UnixNano()), 10000
-	if s := os.Getenv("IPSET_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		require.NoError(t, err)
-	}
-	if s := os.Getenv("IPSET_STEPS"); s != "" {
-		var err error
-		steps, err = strconv.Atoi(s)
-		require.NoError(t, err)
-	}
-	t.Logf("IPSET_SEED=%d, %d steps", seed, steps)
+	seed, steps := testenv.Seed(t), testenv.Steps(t, 10000)
+	t.Logf("VIPKIT_SEED=%d, %d steps", seed, steps)
 	r := rand.New(rand.NewPCG(seed, 0))
 	refused := 0
 	for done := 0; done < steps; done += 200 {

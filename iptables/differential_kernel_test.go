@@ -11,12 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/testenv"
@@ -152,20 +149,10 @@ func shrink(restores [][]iptables.Edit, fails func([][]iptables.Edit) bool) [][]
 }
 
 // TestKernelDifferential drives the tools of each back end and the fake with the
-// same random restores. IPTABLES_SEED and IPTABLES_STEPS choose others.
+// same random restores. VIPKIT_SEED and VIPKIT_STEPS choose others.
 func TestKernelDifferential(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPTables, testenv.IPSet, "ipset")
-	steps, seed := 150, uint64(time.Now().UnixNano())
-	if s := os.Getenv("IPTABLES_STEPS"); s != "" {
-		n, err := strconv.Atoi(s)
-		require.NoError(t, err)
-		steps = n
-	}
-	if s := os.Getenv("IPTABLES_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		require.NoError(t, err)
-		seed = n
-	}
+	steps, seed := testenv.Steps(t, 150), testenv.Seed(t)
 	for _, backend := range backends {
 		for _, f := range []vipkit.Family{vipkit.IPv4, vipkit.IPv6} {
 			t.Run(fmt.Sprintf("%s %s", backend, f), func(t *testing.T) {
