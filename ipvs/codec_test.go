@@ -3,6 +3,7 @@ package ipvs
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -127,6 +128,8 @@ func TestDecodeTruncated(t *testing.T) {
 			require.False(t, ok)
 			_, ok = decodeInfo(cut)
 			require.False(t, ok)
+			_, ok = decodeDaemon(cut)
+			require.False(t, ok)
 		}
 	}
 }
@@ -154,6 +157,40 @@ func TestDecodeStats(t *testing.T) {
 	}}, d.Stats)
 }
 
+// TestDecodeSettings reads timeouts and a daemon, whole and cut.
+func TestDecodeSettings(t *testing.T) {
+	want := Timeouts{TCP: 900e9, TCPFin: 120e9, UDP: 300e9}
+	var b nl.Batch
+	appendTimeouts(&b, 30, want)
+	have, ok := decodeTimeouts(nl.Message{Data: b.Message(0)})
+	require.True(t, ok)
+	require.Equal(t, want, have)
+	_, ok = decodeTimeouts(nl.Message{Data: b.Message(0)[:9]})
+	require.False(t, ok)
+
+	b.Reset()
+	b.Begin(30, 0)
+	b.Genl(9, genlVersion)
+	at := b.Nest(attrDaemon)
+	b.U32(daemonState, 2)
+	b.String(daemonInterface, "eth0")
+	b.U32(daemonSyncID, 7)
+	b.U16(daemonMaxLen, 1472)
+	b.Addr(daemonGroup6, netip.MustParseAddr("ff02::81"))
+	b.U16(daemonPort, 8848)
+	b.U8(daemonTTL, 1)
+	b.EndNest(at)
+	b.End()
+	daemon, ok := decodeDaemon(nl.Message{Data: b.Message(0)})
+	require.True(t, ok)
+	require.Equal(t, "--start-daemon backup --mcast-interface eth0 --syncid 7 --sync-maxlen 1472 "+
+		"--mcast-group ff02::81 --mcast-port 8848 --mcast-ttl 1", daemon.String())
+	for n := range len(b.Message(0)) {
+		_, ok = decodeDaemon(nl.Message{Data: b.Message(0)[:n]})
+		require.False(t, ok)
+	}
+}
+
 // FuzzDecode: hostile replies neither panic nor give a value that the package
 // cannot print and read again.
 func FuzzDecode(f *testing.F) {
@@ -173,5 +210,12 @@ func FuzzDecode(f *testing.F) {
 			_ = d.String()
 		}
 		_, _ = decodeInfo(m)
+		if timeouts, ok := decodeTimeouts(m); ok {
+			_ = timeouts.String()
+		}
+		if daemon, ok := decodeDaemon(m); ok {
+			require.NotZero(t, daemon.State)
+			_ = daemon.String()
+		}
 	})
 }

@@ -109,11 +109,11 @@ func (*template) patch(m []byte, c *Change) {
 // putAddr writes an address and returns its length.
 func putAddr(p []byte, a netip.Addr) int {
 	if a.Is4() {
-		v := a.As4()
-		return copy(p, v[:])
+		*(*[4]byte)(p) = a.As4()
+		return 4
 	}
-	v := a.As16()
-	return copy(p, v[:])
+	*(*[16]byte)(p) = a.As16()
+	return 16
 }
 
 // appendChange appends the request for a valid change. It does not allocate

@@ -140,16 +140,15 @@ func (r *run) round(t *testing.T, jobs []job, contenders []contender) {
 	for _, j := range jobs {
 		var steps []step
 		for i := range todo {
-			for len(todo[i]) > 0 && (todo[i][0].job == "" || todo[i][0].job == j.name) {
-				s := todo[i][0]
-				todo[i] = todo[i][1:]
-				if s.job != "" {
-					steps = append(steps, s)
-					continue
-				}
-				for _, part := range s.parts {
+			for len(todo[i]) > 0 && todo[i][0].job == "" {
+				for _, part := range todo[i][0].parts {
 					require.NoError(t, part())
 				}
+				todo[i] = todo[i][1:]
+			}
+			for len(todo[i]) > 0 && todo[i][0].job == j.name {
+				steps = append(steps, todo[i][0])
+				todo[i] = todo[i][1:]
 			}
 		}
 		r.turns(t, j, steps)

@@ -27,13 +27,13 @@ func (b *Batch) Reset() { b.buf, b.starts = b.buf[:0], b.starts[:0] }
 // Len returns the number of messages.
 func (b *Batch) Len() int { return len(b.starts) }
 
-// Begin starts a message. NLM_F_REQUEST is added by the sender, NLM_F_ACK
+// Begin starts a message. NLM_F_REQUEST is added, and by the sender NLM_F_ACK
 // where it is needed. Every Begin wants an End.
 func (b *Batch) Begin(typ, flags uint16) {
 	b.starts = append(b.starts, len(b.buf))
 	b.buf = append(b.buf, 0, 0, 0, 0)
 	b.buf = binary.NativeEndian.AppendUint16(b.buf, typ)
-	b.buf = binary.NativeEndian.AppendUint16(b.buf, flags)
+	b.buf = binary.NativeEndian.AppendUint16(b.buf, flags&^flagAck|flagRequest)
 	b.buf = append(b.buf, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
@@ -76,13 +76,11 @@ func (b *Batch) flags(i int) uint16 { return binary.NativeEndian.Uint16(b.buf[b.
 
 // stamp writes what the sender decides into the header of message i.
 func (b *Batch) stamp(i int, seq uint32, ack bool) {
-	h := b.buf[b.starts[i]:]
-	flags := b.flags(i)&^flagAck | flagRequest
-	if ack {
-		flags |= flagAck
-	}
-	binary.NativeEndian.PutUint16(h[6:], flags)
+	h := b.buf[b.starts[i]:][:headerLen]
 	binary.NativeEndian.PutUint32(h[8:], seq)
+	if has := b.flags(i)&flagAck != 0; has != ack {
+		binary.NativeEndian.PutUint16(h[6:], b.flags(i)^flagAck)
+	}
 }
 
 // Genl appends a struct genlmsghdr.

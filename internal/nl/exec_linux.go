@@ -60,6 +60,9 @@ func (c *Conn) exec(ctx context.Context, b *Batch) (failures []Failure, err erro
 // one send, and whose answers fit the receive buffer if all fail.
 func (c *Conn) chunk(b *Batch, first int) int {
 	room, answers := c.s.limits()
+	if len(b.buf)-b.starts[first] <= room && (b.Len()-first)*replyCost <= answers && !c.s.echoes() {
+		return b.Len()
+	}
 	last := first
 	for ; last < b.Len(); last++ {
 		n := b.end(last) - b.starts[last]

@@ -85,6 +85,34 @@ func TestFakeConnections(t *testing.T) {
 	require.Contains(t, table.String(), "  -> 10.1.0.1:80                  Masq    1      1          2         \n")
 }
 
+func TestFakeCounters(t *testing.T) {
+	fake := new(ipvstest.Fake)
+	changes := parseAll(t, "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n-Z -t 10.0.0.1:80\n")
+	key, dest := changes[1].Service.Key, changes[1].Destination.DestKey
+	require.Nil(t, fake.Apply(t.Context(), changes))
+	more := ipvs.Stats{Connections: 1, PacketsIn: 2, BytesIn: 80, Rates: ipvs.Rates{BytesIn: 8}}
+	want := more
+	for zero := range 2 {
+		require.NoError(t, fake.Count(key, dest, more))
+		for s, err := range fake.Services(t.Context()) {
+			require.NoError(t, err)
+			require.Equal(t, want, s.Stats)
+		}
+		for d, err := range fake.Destinations(t.Context(), key) {
+			require.NoError(t, err)
+			require.Equal(t, want, d.Stats)
+		}
+		if zero == 0 {
+			require.Nil(t, fake.Apply(t.Context(), changes[2:]))
+		}
+	}
+	daemon := ipvs.Daemon{State: ipvs.Master, Interface: "eth0"}
+	fake.SetDaemons(daemon)
+	all, err := fake.Daemons(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []ipvs.Daemon{daemon}, all)
+}
+
 // TestFakeRefuses is the list of what the fakes of others accept.
 func TestFakeRefuses(t *testing.T) {
 	fake := new(ipvstest.Fake)
