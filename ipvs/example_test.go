@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vipkit/vipkit"
@@ -80,6 +81,32 @@ func ExampleDiff() {
 	// -e -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 0
 	// -a -t 10.0.0.1:80 -r 10.1.0.3:8080 -m -w 1
 	// -d -t 10.0.0.1:80 -r 10.1.0.2:8080
+}
+
+// A proxy reads its own virtual servers whole, and of others that they are there.
+func ExampleClient_servers() {
+	client := new(ipvstest.Fake)
+	err := client.Load(`-A -t 10.0.0.1:80 -s rr
+		-a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 1
+		-A -f 7 -s mh -b mh-port
+		-a -f 7 -r 10.1.0.1:0 -g -w 1`)
+	if err != nil {
+		fmt.Println(err)
+	}
+	var lines []string
+	ours := func(k ipvs.Key) bool { return k.Mark == 0 }
+	for row, err := range client.Servers(context.Background(), ours) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		lines = append(lines, fmt.Sprint(row.Service, " ", row.Destinations))
+	}
+	slices.Sort(lines) // they come in no order
+	fmt.Println(strings.Join(lines, "\n"))
+	// Output:
+	// -f 7 -s mh -b mh-port []
+	// -t 10.0.0.1:80 -s rr [-r 10.1.0.1:8080 -m -w 1]
 }
 
 // Each change fails by itself, and says so at its index.

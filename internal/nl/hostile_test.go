@@ -5,6 +5,7 @@ package nl
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"testing"
 
@@ -205,6 +206,26 @@ func TestDumpAbandoned(t *testing.T) {
 	for _, err := range c.Query(t.Context(), linkDump()) {
 		require.NoError(t, err)
 	}
+}
+
+// TestReadStops shows that a reader who has had enough gets its own error, and that
+// the rest of the dump is read before the next request.
+func TestReadStops(t *testing.T) {
+	s := &script{answers: func(req []byte) [][]byte {
+		q := firstSeq(req)
+		return [][]byte{answer(40, 2, q), slices.Concat(answer(41, 2, q-1), answer(41, 2, q)), answer(msgDone, 2, q)}
+	}}
+	c := newConn(s)
+	enough := errors.New("enough")
+	require.ErrorIs(t, c.Read(t.Context(), linkDump(), func(m Message) error { return enough }), enough)
+	require.NotEmpty(t, s.queue)
+	var types []uint16
+	require.NoError(t, c.Read(t.Context(), linkDump(), func(m Message) error {
+		types = append(types, m.Type)
+		return nil
+	}))
+	require.Equal(t, []uint16{40, 41}, types)
+	require.Empty(t, s.queue)
 }
 
 // cancelling cancels when it has read one datagram.

@@ -17,7 +17,8 @@ type Config struct {
 	// Part is how many bytes of a dump are read at a time; zero: as many as the
 	// kernel puts into one datagram, 32 KiB. For each dump the kernel first
 	// allocates as much as was ever asked for, so a Conn for many small dumps is
-	// several times faster with one page, the least that it takes.
+	// several times faster with one page, the least that it takes. Not for
+	// links, whose messages may be longer.
 	Part int
 }
 
