@@ -141,6 +141,11 @@ func (c recordedIPVS) Destinations(ctx context.Context, of ipvs.Key) iter.Seq2[i
 	return c.Client.Destinations(ctx, of)
 }
 
+func (c recordedIPVS) Servers(ctx context.Context, full func(ipvs.Key) bool) iter.Seq2[ipvs.Row, error] {
+	c.r.read()
+	return c.Client.Servers(ctx, full)
+}
+
 func (c recordedIPVS) Apply(ctx context.Context, changes []ipvs.Change) []error {
 	return apply(c.r, changes, func(ch ipvs.Change) string { return "ipvsadm " + ch.String() },
 		func(b []ipvs.Change) []error { return c.Client.Apply(ctx, b) })

@@ -88,31 +88,28 @@ func observeSets(ctx context.Context, client ipset.Client, c *config, s *state) 
 func observeServers(ctx context.Context, client ipvs.Client, c *config, s *state) error {
 	s.foreignServers = make(map[ipvs.Key]bool)
 	carried := s.tuplesByMark()
-	for info, err := range client.Services(ctx) {
+	ours := func(key ipvs.Key) bool {
+		if key.Mark != 0 {
+			return c.LocalMarks.holds(key.Mark) || carried[key] != nil
+		}
+		return s.holder(key) != ""
+	}
+	for row, err := range client.Servers(ctx, ours) {
 		if err != nil {
 			return fmt.Errorf("read virtual servers: %w", err)
 		}
-		key := info.Key
-		ours := s.holder(key) != ""
-		if key.Mark != 0 {
-			ours = c.LocalMarks.holds(key.Mark) || carried[key] != nil
-		}
-		if !ours {
-			s.foreignServers[key] = true
+		if !ours(row.Key) {
+			s.foreignServers[row.Key] = true
 			continue
 		}
-		s.servers[key] = ipvs.Server{Service: info.Service, Destinations: make(map[ipvs.DestKey]ipvs.Destination)}
-	}
-	for key, server := range s.servers {
-		for d, err := range client.Destinations(ctx, key) {
-			if err != nil {
-				return fmt.Errorf("read destinations of %v: %w", key, err)
-			}
+		server := row.Server()
+		for key, d := range server.Destinations {
 			if d.Forward == ipvs.Local {
 				d.Forward = ipvs.Masquerade // what the kernel made of it
+				server.Destinations[key] = d
 			}
-			server.Destinations[d.DestKey] = d.Destination
 		}
+		s.servers[row.Key] = server
 	}
 	return nil
 }
