@@ -51,8 +51,8 @@ func BenchmarkDecode(b *testing.B) {
 
 func BenchmarkDiff(b *testing.B) {
 	for _, n := range []int{100, 10000, 100000} {
-		have := manyEntries(n + 1)
-		want := have[1:]
+		entries := manyEntries(n + 1)
+		have, want := ByKey(entries...), ByKey(entries[1:]...)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -21,40 +21,51 @@ func (e Entry) Compare(o Entry) int { return e.EntryKey.Compare(o.EntryKey) }
 
 // Diff returns the changes that make the entries of set, which are have, those
 // in want: first what is added or updated, then what is deleted, each by
-// [EntryKey.Compare]. A key that want has twice counts as its last entry.
+// [EntryKey.Compare]. Each entry is at its own key.
 //
 // The time left is not compared, only whether there is an end to it: an entry
 // that expires stays if want has one that does. Additions come first, so that
 // nothing that want has is missing in between: the set must have room for both.
-func Diff(set Set, have, want []Entry) []Change {
+func Diff(set Set, have, want map[EntryKey]Entry) []Change {
 	set = Set{Name: set.Name, Type: set.Type, Family: set.Family}
-	old := make(map[EntryKey]Entry, len(have))
-	for _, e := range have {
-		old[e.EntryKey] = e
-	}
-	wanted := make(map[EntryKey]Entry, len(want))
-	for _, e := range want {
-		wanted[e.EntryKey] = e
-	}
-	var writes, deletes []Change
-	for k, e := range wanted {
-		h, ok := old[k]
-		switch {
-		case !ok:
-			writes = append(writes, Change{Op: AddEntry, Set: set, Entry: e})
-		case !sameButTime(h, e):
-			writes = append(writes, Change{Op: UpdateEntry, Set: set, Entry: e})
+	var writes, deletes []EntryKey
+	for k, e := range want {
+		if h, ok := have[k]; !ok || !sameButTime(h, e) {
+			writes = append(writes, k)
 		}
 	}
-	for k := range old {
-		if _, ok := wanted[k]; !ok {
-			deletes = append(deletes, Change{Op: DeleteEntry, Set: set, Entry: Entry{EntryKey: k}})
+	for k := range have {
+		if _, ok := want[k]; !ok {
+			deletes = append(deletes, k)
 		}
 	}
-	order := func(a, b Change) int { return a.Entry.Compare(b.Entry) }
-	slices.SortFunc(writes, order)
-	slices.SortFunc(deletes, order)
-	return append(writes, deletes...)
+	if len(writes)+len(deletes) == 0 {
+		return nil
+	}
+	slices.SortFunc(writes, EntryKey.Compare)
+	slices.SortFunc(deletes, EntryKey.Compare)
+	changes := make([]Change, 0, len(writes)+len(deletes))
+	for _, k := range writes {
+		op := AddEntry
+		if _, there := have[k]; there {
+			op = UpdateEntry
+		}
+		changes = append(changes, Change{Op: op, Set: set, Entry: want[k]})
+	}
+	for _, k := range deletes {
+		changes = append(changes, Change{Op: DeleteEntry, Set: set, Entry: Entry{EntryKey: k}})
+	}
+	return changes
+}
+
+// ByKey returns the entries by their keys, as [Diff] takes them. Of several with
+// one key the last counts.
+func ByKey(entries ...Entry) map[EntryKey]Entry {
+	m := make(map[EntryKey]Entry, len(entries))
+	for _, e := range entries {
+		m[e.EntryKey] = e
+	}
+	return m
 }
 
 // sameButTime reports whether the entry in the kernel serves as the wanted one.

@@ -93,7 +93,7 @@ func ExampleResize() {
 func ExampleDiff() {
 	set := ipset.Set{Name: "ports", Type: ipset.BitmapPort}
 	port := func(n uint16) ipset.Entry { return ipset.Entry{EntryKey: ipset.EntryKey{Port: n}} }
-	for _, c := range ipset.Diff(set, []ipset.Entry{port(30001), port(30002)}, []ipset.Entry{port(30002), port(30003)}) {
+	for _, c := range ipset.Diff(set, ipset.ByKey(port(30001), port(30002)), ipset.ByKey(port(30002), port(30003))) {
 		fmt.Println(c)
 	}
 	// Output:

@@ -131,7 +131,7 @@ func TestDiff(t *testing.T) {
 	have := []Entry{e(9, "", 0), e(1, "", 7*time.Second), e(2, "old", 0), e(3, "", Forever), e(8, "", 0), e(5, "", Forever)}
 	want := []Entry{e(7, "first", 0), e(2, "new", 0), e(1, "", time.Hour), e(7, "", 0), e(3, "", time.Hour), e(4, "", 0), e(5, "", 0)}
 	var lines []string
-	for _, c := range Diff(set, have, want) {
+	for _, c := range Diff(set, ByKey(have...), ByKey(want...)) {
 		require.Zero(t, c.Set.MaxElem)
 		lines = append(lines, c.String())
 	}
@@ -139,7 +139,7 @@ func TestDiff(t *testing.T) {
 		`add s 10.0.0.2 comment "new" -exist`, "add s 10.0.0.3 timeout 3600 -exist", "add s 10.0.0.4", "add s 10.0.0.7",
 		"del s 10.0.0.8", "del s 10.0.0.9",
 	}, lines)
-	require.Empty(t, Diff(set, want, want))
+	require.Empty(t, Diff(set, ByKey(want...), ByKey(want...)))
 }
 
 func TestClassify(t *testing.T) {

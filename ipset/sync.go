@@ -35,7 +35,7 @@ func Sync(ctx context.Context, c Client, set Set, want []Entry) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	changes := Diff(set, have, want)
+	changes := Diff(set, ByKey(have...), ByKey(want...))
 	if len(changes) == 0 {
 		return 0, nil
 	}

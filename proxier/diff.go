@@ -104,7 +104,7 @@ func (d *differ) sets() {
 // entries plans what is to be added to a set, and returns what is to be deleted.
 func (d *differ) entries(id setID, f vipkit.Family) (deletes []ipset.Change) {
 	add, _ := setPhases(id)
-	for _, ch := range ipset.Diff(d.set(id, f), values(d.have.entries(id, f)), values(d.want.entries(id, f))) {
+	for _, ch := range ipset.Diff(d.set(id, f), d.have.entries(id, f), d.want.entries(id, f)) {
 		tuple := ch.Entry.EntryKey
 		tuple.Net2 = netip.Prefix{}
 		switch {
@@ -124,10 +124,6 @@ func (d *differ) entries(id setID, f vipkit.Family) (deletes []ipset.Change) {
 
 func (d *differ) flows(stale ...conntrack.Match) {
 	d.at(DeleteFlows).Flows = append(d.at(DeleteFlows).Flows, stale...)
-}
-
-func values(m map[ipset.EntryKey]ipset.Entry) []ipset.Entry {
-	return slices.AppendSeq(make([]ipset.Entry, 0, len(m)), maps.Values(m))
 }
 
 func (d *differ) rules() {

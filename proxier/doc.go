@@ -26,7 +26,7 @@
 // begin with [Config.Prefix], virtual servers are entries of the ledger set,
 // addresses of the address set, firewall marks come from [Config.LocalMarks].
 // Nothing else is ever changed or deleted. A virtual server that is wanted and
-// is somebody else's is a [ErrConflict] of that one service.
+// is somebody else's is an [ErrConflict] of that one service.
 //
 // # Errors
 //
