@@ -2,18 +2,32 @@ package ipset
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 )
 
 // Compare orders keys: by first address or network, protocol, port, second
 // address or network. It is a total order.
 func (k EntryKey) Compare(o EntryKey) int {
-	return cmp.Or(
-		k.Net.Compare(o.Net),
-		cmp.Compare(k.Protocol, o.Protocol),
-		cmp.Compare(k.Port, o.Port),
-		k.Net2.Compare(o.Net2),
-	)
+	if c := compareNets(k.Net, o.Net); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Protocol, o.Protocol); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(k.Port, o.Port); c != 0 {
+		return c
+	}
+	return compareNets(k.Net2, o.Net2)
+}
+
+// compareNets orders networks by address and length. Unlike
+// [netip.Prefix.Compare] it does not mask them, which allocates.
+func compareNets(a, b netip.Prefix) int {
+	if c := a.Addr().Compare(b.Addr()); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Bits(), b.Bits())
 }
 
 // Compare orders entries by their keys.

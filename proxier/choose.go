@@ -19,7 +19,7 @@ type choice struct {
 // virtual server without destinations rejects: IPVS answers with port
 // unreachable (net/netfilter/ipvs/ip_vs_core.c, ip_vs_leave).
 func choose(svc Service, f vipkit.Family, kind FrontendKind) choice {
-	local := usable(svc.Endpoints, f, func(e Endpoint) bool { return e.Local })
+	local := func() []Endpoint { return usable(svc.Endpoints, f, func(e Endpoint) bool { return e.Local }) }
 	all := usable(svc.Endpoints, f, func(e Endpoint) bool { return !e.Elsewhere })
 	if len(all) == 0 { // hints that leave nothing are no hints
 		all = usable(svc.Endpoints, f, func(Endpoint) bool { return true })
@@ -28,9 +28,10 @@ func choose(svc Service, f vipkit.Family, kind FrontendKind) choice {
 	case len(all) == 0:
 		return choice{drop: svc.WithoutEndpoints == Drop}
 	case kind == ClusterIP && svc.Internal == Local:
-		return choice{endpoints: local, drop: len(local) == 0}
+		here := local()
+		return choice{endpoints: here, drop: len(here) == 0}
 	case kind != ClusterIP && svc.External == Local:
-		return choice{endpoints: all, outside: local}
+		return choice{endpoints: all, outside: local()}
 	}
 	return choice{endpoints: all}
 }
@@ -46,7 +47,7 @@ func usable(endpoints []Endpoint, f vipkit.Family, here func(Endpoint) bool) []E
 }
 
 func filter(endpoints []Endpoint, f vipkit.Family, here, ok func(Endpoint) bool) []Endpoint {
-	var chosen []Endpoint
+	chosen := make([]Endpoint, 0, len(endpoints))
 	for _, e := range endpoints {
 		if vipkit.FamilyOf(e.Addr) == f && here(e) && ok(e) {
 			chosen = append(chosen, e)

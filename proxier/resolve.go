@@ -162,7 +162,8 @@ func foreign(c *config, svc Service, have *state) error {
 // another, or none: only those are refused that lose to a service that does not
 // lose itself, and the caller asks again.
 func claimTuples(c *config, named map[string]Service, stays others, have *state, refused refusals) (settled bool) {
-	claims := make(map[ipvs.Key][]string)
+	first := make(map[ipvs.Key]string, len(named))
+	contested := make(map[ipvs.Key][]string)
 	for name, svc := range named {
 		if refused[name] != nil {
 			continue
@@ -170,12 +171,21 @@ func claimTuples(c *config, named map[string]Service, stays others, have *state,
 		for _, fe := range svc.Frontends {
 			for _, addr := range c.addressesOf(fe) {
 				key := ipvs.Key{Protocol: svc.Protocol, Addr: addr, Port: fe.Port}
-				claims[key] = append(claims[key], name)
+				other, claimed := first[key]
+				if !claimed {
+					first[key] = name
+				}
+				if h := have.holder(key); claimed || h != name && stays(h) {
+					contested[key] = append(contested[key], name)
+				}
+				if claimed && len(contested[key]) == 1 {
+					contested[key] = append(contested[key], other)
+				}
 			}
 		}
 	}
 	losses := make(map[string]map[ipvs.Key]string) // who loses what to whom
-	for key, names := range claims {
+	for key, names := range contested {
 		winner := slices.Min(names)
 		if h := have.holder(key); slices.Contains(names, h) || stays(h) {
 			winner = h
