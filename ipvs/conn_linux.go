@@ -19,6 +19,7 @@ type Conn struct {
 	dumps   *nl.Conn // for small dumps
 	options *sockopt
 	family  atomic.Uint32 // of generic netlink, zero until known
+	listed  atomic.Int64  // virtual servers in the last listing: room for the next
 	writers sync.Pool     // of *writer
 	calls   sync.Pool     // of *optionCall
 }

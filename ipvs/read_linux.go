@@ -60,9 +60,11 @@ func (c *Conn) Servers(ctx context.Context, full func(Key) bool) iter.Seq2[Row, 
 			yield(Row{}, ReadError(opServices, "", err))
 			return
 		}
-		call := c.calls.Get().(*optionCall)
+		call, counting := c.calls.Get().(*optionCall), c.calls.Get().(*optionCall)
 		defer c.calls.Put(call)
-		var known *counter
+		defer c.calls.Put(counting)
+		var known counter
+		counted := false
 		for i := range services {
 			row := Row{Service: services[i]}
 			if full != nil && !full(row.Key) {
@@ -71,12 +73,12 @@ func (c *Conn) Servers(ctx context.Context, full func(Key) bool) iter.Seq2[Row, 
 				}
 				continue
 			}
-			if known == nil {
-				known = new(counter)
-				known.counts, err = c.options.counts(call, len(services))
+			if !counted {
+				counted = true
+				known, err = c.options.counts(counting, len(services))
 			}
 			if err == nil {
-				row.Destinations, err = c.destinationsOf(ctx, call, known, row.Key)
+				row.Destinations, err = c.destinationsOf(ctx, call, &known, &row.Key)
 			}
 			if errors.Is(err, unix.ESRCH) {
 				err = nil // deleted in the meantime
@@ -94,7 +96,7 @@ func (c *Conn) Servers(ctx context.Context, full func(Key) bool) iter.Seq2[Row, 
 }
 
 // destinationsOf reads the destinations of a virtual server the shortest way.
-func (c *Conn) destinationsOf(ctx context.Context, call *optionCall, known *counter, of Key) ([]Destination, error) {
+func (c *Conn) destinationsOf(ctx context.Context, call *optionCall, known *counter, of *Key) ([]Destination, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -102,13 +104,13 @@ func (c *Conn) destinationsOf(ctx context.Context, call *optionCall, known *coun
 		if count, ok := known.of(of); ok && count == 0 {
 			return nil, nil
 		} else if ok {
-			all, err := c.options.destinations(call, &of, count)
+			all, err := c.options.destinations(call, of, count)
 			if !errors.Is(err, errSockopt) {
 				return all, err
 			}
 		}
 	}
-	infos, err := c.dumpDestinations(ctx, of)
+	infos, err := c.dumpDestinations(ctx, *of)
 	if err != nil {
 		return nil, err
 	}

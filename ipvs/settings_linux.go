@@ -93,6 +93,9 @@ func dump[T any](ctx context.Context, c *Conn, cmd uint8, decode func(nl.Message
 	w.batch.Genl(cmd, genlVersion)
 	w.batch.End()
 	var all []T
+	if cmd == cmdGetService {
+		all = make([]T, 0, c.listed.Load())
+	}
 	err = c.nl.Read(ctx, &w.batch, func(m nl.Message) error {
 		v, ok := decode(m)
 		if !ok {
@@ -101,5 +104,8 @@ func dump[T any](ctx context.Context, c *Conn, cmd uint8, decode func(nl.Message
 		all = append(all, v)
 		return nil
 	})
+	if cmd == cmdGetService {
+		c.listed.Store(int64(len(all)))
+	}
 	return all, err
 }

@@ -3,8 +3,6 @@ package ipvs
 import (
 	"encoding/binary"
 	"net/netip"
-
-	"github.com/vipkit/vipkit"
 )
 
 // Layout of the structures that the older interface, getsockopt, fills
@@ -32,55 +30,37 @@ const (
 	destEntryLowr = 20
 )
 
-// appendCounts appends what a table of services, filled by soGetServices, says of
-// how many destinations each has. Entries that the kernel did not fill are zero.
-func appendCounts(counts []serviceCounted, table []byte) []serviceCounted {
-	for ; len(table) >= serviceSize; table = table[serviceSize:] {
-		protocol := binary.NativeEndian.Uint16(table)
-		mark := binary.NativeEndian.Uint32(table[serviceMark:])
-		if protocol == 0 && mark == 0 {
-			break
-		}
-		c := serviceCounted{count: binary.NativeEndian.Uint32(table[serviceCount:])}
-		if mark != 0 {
-			c.key = MarkKey(vipkit.IPv4, mark)
-		} else {
-			c.key = Key{
-				Protocol: vipkit.Protocol(protocol),
-				Addr:     netip.AddrFrom4([4]byte(table[serviceAddr:])),
-				Port:     binary.BigEndian.Uint16(table[servicePort:]),
-			}
-		}
-		counts = append(counts, c)
-	}
-	return counts
-}
-
-// serviceCounted is how many destinations a virtual server has.
-type serviceCounted struct {
-	key   Key
-	count uint32
-}
-
-// counter looks up counts in the order in which the kernel lists virtual servers,
-// which is the same for netlink and for getsockopt.
+// counter looks up how many destinations virtual servers have in a table that
+// soGetServices filled, in the order in which the kernel lists them, which is the
+// same for netlink. Entries that the kernel did not fill are zero. A nil table has
+// no answers.
 type counter struct {
-	counts []serviceCounted
-	next   int
+	table []byte // from the entry after the last one found on
 }
 
 // lookAhead is how many that came in between are stepped over.
 const lookAhead = 16
 
-// of returns the number of destinations of k; it is not ok where that is unknown.
-func (c *counter) of(k Key) (count int, ok bool) {
-	for i := c.next; i < min(c.next+lookAhead, len(c.counts)); i++ {
-		if c.counts[i].key == k {
-			c.next = i + 1
-			return int(c.counts[i].count), true
+// of returns the number of destinations of an IPv4 key; it is not ok where that is
+// unknown.
+func (c *counter) of(k *Key) (count int, ok bool) {
+	for i := range min(lookAhead, len(c.table)/serviceSize) {
+		e := c.table[i*serviceSize:][:serviceSize]
+		if isEntry(e, k) {
+			c.table = c.table[(i+1)*serviceSize:]
+			return int(binary.NativeEndian.Uint32(e[serviceCount:])), true
 		}
 	}
 	return 0, false
+}
+
+// isEntry reports whether a struct ip_vs_service_entry is of k.
+func isEntry(e []byte, k *Key) bool {
+	if mark := binary.NativeEndian.Uint32(e[serviceMark:]); k.Mark != 0 || mark != 0 {
+		return k.Mark == mark
+	}
+	return binary.NativeEndian.Uint16(e) == uint16(k.Protocol) && [4]byte(e[serviceAddr:]) == k.Addr.As4() &&
+		binary.BigEndian.Uint16(e[servicePort:]) == k.Port
 }
 
 // putDestsHead writes the request for room destinations of an IPv4 key.

@@ -101,19 +101,19 @@ func (s *sockopt) do(c *optionCall) error {
 }
 
 // counts returns how many destinations each IPv4 service has, of up to most
-// services; none where getsockopt does not serve.
-func (s *sockopt) counts(c *optionCall, most int) ([]serviceCounted, error) {
+// services, in memory of the call; none where getsockopt does not serve.
+func (s *sockopt) counts(c *optionCall, most int) (counter, error) {
 	c.option = soGetServices
 	c.grow(servicesHead + most*serviceSize)
 	clear(c.data)
 	binary.NativeEndian.PutUint32(c.data, uint32(most))
 	if err := s.do(c); err != nil {
 		if errors.Is(err, net.ErrClosed) {
-			return nil, err
+			return counter{}, err
 		}
-		return nil, nil
+		return counter{}, nil
 	}
-	return appendCounts(make([]serviceCounted, 0, most), c.data[servicesHead:]), nil
+	return counter{table: c.data[servicesHead:]}, nil
 }
 
 // destinations returns the destinations of an IPv4 service that has count of them. It

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -108,7 +109,14 @@ func TestKernelCounters(t *testing.T) {
 		}
 		return s, d
 	}
-	s, d := read()
+	var s ipvs.ServiceInfo
+	var d ipvs.DestinationInfo
+	// The kernel sums up its processors' counters every two seconds
+	// (net/netfilter/ipvs/ip_vs_est.c).
+	require.Eventually(t, func() bool {
+		s, d = read()
+		return s.Stats.PacketsIn >= packets && d.Stats.PacketsIn >= packets
+	}, 30*time.Second, 100*time.Millisecond)
 	require.Equal(t, ipvs.Masquerade, d.Forward) // not Local, as in older kernels
 	require.EqualValues(t, 1, d.Active+d.Inactive)
 	for _, stats := range []ipvs.Stats{s.Stats, d.Stats} {
