@@ -147,14 +147,15 @@ type DestinationInfo struct {
 	Stats                        Stats
 }
 
-// Stats are counters since the object was made, or since they were zeroed.
+// Stats are counters since the object was made, or since they were zeroed. The
+// kernel adds them up every two seconds (net/netfilter/ipvs/ip_vs_est.c).
 type Stats struct {
 	Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 	Rates                                                 Rates
 }
 
 // Rates are averages a second that the kernel keeps, over the last ten seconds
-// or so (net/netfilter/ipvs/ip_vs_est.c).
+// or so.
 type Rates struct {
 	Connections, PacketsIn, PacketsOut, BytesIn, BytesOut uint64
 }

@@ -95,12 +95,12 @@ type run struct {
 	order []string // of names, as they came
 }
 
-// compare runs the contenders, those that are not slow for ten rounds and by turns,
+// compare runs the contenders, those that are not slow for six rounds and by turns,
 // and adds a table to the report.
 func compare(t *testing.T, c comparison) {
 	rounds := 1
 	if full() {
-		rounds = 10
+		rounds = 6
 	}
 	r := run{taken: make(timings)}
 	for _, j := range c.jobs {

@@ -180,9 +180,9 @@ func (c *Conn) query(ctx context.Context, b *Batch) (slabs []*slab, seq uint32, 
 			slabs = append(slabs, s)
 		}
 		return s.data[s.used:]
-	}, func(p []byte, _ uint32) error {
+	}, func(p []byte, seq uint32) (done bool, err error) {
 		s.used = (s.used + len(p) + 3) &^ 3
-		return nil
+		return readPart(p, seq, nil)
 	})
 	return slabs, seq, err
 }
@@ -192,23 +192,15 @@ func (c *Conn) query(ctx context.Context, b *Batch) (slabs []*slab, seq uint32, 
 // an error, which is as in Query or what each returned, what each has seen is not
 // the whole answer.
 func (c *Conn) Read(ctx context.Context, b *Batch, each func(Message) error) error {
-	_, err := c.exchange(ctx, b, c.buffer, func(p []byte, seq uint32) error {
-		for r := range replies(p) {
-			if r.seq != seq || r.Type == msgError || r.Type == msgDone {
-				continue
-			}
-			if err := each(r.Message); err != nil {
-				return err
-			}
-		}
-		return nil
+	_, err := c.exchange(ctx, b, c.buffer, func(p []byte, seq uint32) (done bool, err error) {
+		return readPart(p, seq, each)
 	})
 	return err
 }
 
 // exchange sends the one request in b and reads the parts of its answer, each
-// into what room returns, and hands them to take.
-func (c *Conn) exchange(ctx context.Context, b *Batch, room func() []byte, take func(p []byte, seq uint32) error) (seq uint32, err error) {
+// into what room returns, and hands them to take, until that is done.
+func (c *Conn) exchange(ctx context.Context, b *Batch, room func() []byte, take func(p []byte, seq uint32) (done bool, err error)) (seq uint32, err error) {
 	if b.Len() != 1 {
 		return 0, unix.EINVAL
 	}
@@ -226,10 +218,7 @@ func (c *Conn) exchange(ctx context.Context, b *Batch, room func() []byte, take 
 		p = p[:min(len(p), c.part)]
 		n, err := c.recvPart(ctx, p)
 		if err == nil {
-			done, err = checkPart(p[:n], seq)
-		}
-		if err == nil {
-			err = take(p[:n], seq)
+			done, err = take(p[:n], seq)
 		}
 		if err != nil {
 			c.stale = c.stale || dump && !done
@@ -251,9 +240,9 @@ func (c *Conn) recvPart(ctx context.Context, p []byte) (int, error) {
 	return n, err
 }
 
-// checkPart looks through a datagram for the end of the answer and for what is
-// wrong with it.
-func checkPart(p []byte, seq uint32) (done bool, err error) {
+// readPart looks through a datagram for the end of the answer and for what is
+// wrong with it, and calls each, if there is one, for the messages before.
+func readPart(p []byte, seq uint32, each func(Message) error) (done bool, err error) {
 	for r := range replies(p) {
 		if r.seq != seq {
 			continue
@@ -266,6 +255,8 @@ func checkPart(p []byte, seq uint32) (done bool, err error) {
 				err = e
 			}
 			done = true
+		} else if each != nil && err == nil {
+			err = each(r.Message)
 		}
 	}
 	return done, err
