@@ -125,7 +125,15 @@ func TestKernelThousandServices(t *testing.T) {
 	require.NoError(t, err)
 	services := manyServices(1000, 5)
 
+	// One service comes and goes first: then the kernel has loaded its modules.
 	started := time.Now()
+	for _, few := range [][]proxier.Service{services[:1], nil} {
+		_, err := p.ApplyServices(t.Context(), few)
+		require.NoError(t, err)
+	}
+	loading := time.Since(started)
+
+	started = time.Now()
 	report, err := p.ApplyServices(t.Context(), services)
 	first := time.Since(started)
 	require.NoError(t, err)
@@ -162,8 +170,8 @@ func TestKernelThousandServices(t *testing.T) {
 	_, err = p.ApplyServices(t.Context(), nil)
 	removal := time.Since(started)
 	require.NoError(t, err)
-	figures := fmt.Sprintf("1,000 services × 5 endpoints: first %v, nothing changed %v, one endpoint %v, restart %v, removal %v\n",
-		first.Round(time.Millisecond), again.Round(time.Microsecond), endpoint.Round(time.Microsecond), restart.Round(time.Millisecond), removal.Round(time.Millisecond))
+	figures := fmt.Sprintf("1,000 services × 5 endpoints: modules loaded in %v, first %v, nothing changed %v, one endpoint %v, restart %v, removal %v\n",
+		loading.Round(time.Millisecond), first.Round(time.Millisecond), again.Round(time.Microsecond), endpoint.Round(time.Microsecond), restart.Round(time.Millisecond), removal.Round(time.Millisecond))
 	t.Log(figures)
 	require.NoError(t, os.WriteFile(filepath.Join(testenv.OutDir(t), "thousand.txt"), []byte(figures), 0o644))
 }
