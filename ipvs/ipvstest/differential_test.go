@@ -143,11 +143,12 @@ func clearAll(ctx context.Context, c ipvs.Client) error {
 }
 
 // differential runs sequences of random changes on a fake and on other until
-// steps are done, and returns the shortest sequence that shows a difference.
-func differential(ctx context.Context, other ipvs.Client, seed uint64, steps int) (minimum []ipvs.Change, difference error) {
+// steps are done, and returns how many were, and the shortest sequence that shows a
+// difference.
+func differential(ctx context.Context, other ipvs.Client, seed uint64, steps int) (done int, minimum []ipvs.Change, difference error) {
 	const length = 60
 	r := rand.New(rand.NewPCG(seed, 0))
-	for done := 0; done < steps; done += length {
+	for done < steps {
 		var changes []ipvs.Change
 		for range length {
 			changes = append(changes, randomChange(r))
@@ -161,10 +162,11 @@ func differential(ctx context.Context, other ipvs.Client, seed uint64, steps int
 		}
 		if difference = run(changes); difference != nil {
 			minimum = shrink(changes, &difference, run)
-			return minimum, difference
+			return done, minimum, difference
 		}
+		done += length
 	}
-	return nil, nil
+	return done, nil, nil
 }
 
 // shrink leaves out what the difference does not need.
@@ -202,10 +204,11 @@ func (f *wrongFake) Apply(ctx context.Context, changes []ipvs.Change) []error {
 // TestDifferential shows that a run of equals finds nothing, and one with a
 // wrong fake the shortest proof.
 func TestDifferential(t *testing.T) {
-	minimum, err := differential(t.Context(), new(ipvstest.Fake), 1, 3000)
+	done, minimum, err := differential(t.Context(), new(ipvstest.Fake), 1, 3000)
 	require.NoError(t, err)
+	require.Equal(t, 3000, done)
 	require.Empty(t, minimum)
-	minimum, err = differential(t.Context(), new(wrongFake), 1, 3000)
+	_, minimum, err = differential(t.Context(), new(wrongFake), 1, 3000)
 	require.Error(t, err)
 	require.Len(t, minimum, 2) // a service added, and updated
 }

@@ -8,10 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	moby "github.com/moby/ipvs"
 	"github.com/stretchr/testify/require"
@@ -45,19 +43,12 @@ func TestKernelClient(t *testing.T) {
 	})
 }
 
-// TestKernelDifferential compares the fake with the kernel, with a seed of its
-// own each time.
+// TestKernelDifferential compares the fake with the kernel.
 func TestKernelDifferential(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPVS)
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("VIPKIT_SEED"); s != "" {
-		var err error
-		seed, err = strconv.ParseUint(s, 10, 64)
-		require.NoError(t, err)
-	}
-	const steps = 12_000
+	seed, steps := testenv.Seed(t), testenv.Steps(t, 12_000)
 	c, _ := openIn(t)
-	minimum, err := differential(t.Context(), c, seed, steps)
+	done, minimum, err := differential(t.Context(), c, seed, steps)
 	if err != nil {
 		c, _ := openIn(t)
 		var lines []string
@@ -69,7 +60,8 @@ func TestKernelDifferential(t *testing.T) {
 		}
 		t.Fatalf("VIPKIT_SEED=%d: after\n%v\n%v", seed, minimum, err)
 	}
-	t.Logf("%d steps, no difference (VIPKIT_SEED=%d)", steps, seed)
+	t.Logf("VIPKIT_SEED=%d", seed)
+	testenv.Count(t, "differential steps", done)
 }
 
 // everything is what the tools of others know too: no thresholds, which ipvsadm
