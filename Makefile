@@ -7,7 +7,7 @@ GO ?= go
 BIN := $(CURDIR)/build/bin
 GOLANGCI_VERSION := v2.15.0
 GOLANGCI := $(BIN)/golangci-lint-$(GOLANGCI_VERSION)
-FUZZTIME ?= 10s
+FUZZTIME ?= 60s
 BENCH ?= .
 
 .PHONY: help
@@ -43,12 +43,17 @@ test: ## run the tests that need neither root nor a kernel, with the race detect
 test-kernel: ## run the kernel tests on Linux 6.1 and 6.12 in qemu (KERNELS, BACKENDS, PKGS, RUN, BENCH narrow it)
 	scripts/test-kernel
 
+# One kernel: what races is our code, which is the same on all.
+.PHONY: race-kernel
+race-kernel: ## run the contract tests with the race detector on Linux 6.12 (KERNELS, PKGS, RUN)
+	RACE=1 KERNELS='$(or $(KERNELS),6.12)' BACKENDS=nft RUN='$(or $(RUN),TestKernel(Client|Contract))' scripts/test-kernel
+
 .PHONY: bench-kernel
 bench-kernel: ## compare with libraries, tools and a floor on Linux 6.1 and 6.12, in build/bench/benchmarks.md (KERNELS, RUN)
 	scripts/bench-kernel
 
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (10s)
+fuzz: ## run every fuzz target for FUZZTIME (60s each)
 	@set -e; for package in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \
@@ -70,4 +75,4 @@ readme: ## check that what the README says can be done
 	scripts/check-readme
 
 .PHONY: ci
-ci: lint test readme test-kernel ## all of what CI checks
+ci: lint test readme test-kernel race-kernel ## all of what CI checks
