@@ -25,6 +25,9 @@ func (c *Conn) Apply(ctx context.Context, changes []Change) []error {
 	w.proto = proto
 	for i := 0; i < len(changes); {
 		i = w.add(i)
+		if w.batch.Size() > nl.SendSize-maxBulk {
+			w.flush() // a buffer of one send's size stays in the processor's cache
+		}
 	}
 	w.flush()
 	return w.errs
@@ -70,7 +73,7 @@ func rejected(c Change, err error) error {
 	kind := err
 	var op *vipkit.OpError
 	if errors.As(err, &op) {
-		return kindError(c, op.Kind, op)
+		return &vipkit.OpError{Op: "ipset " + c.Op.String(), Object: c.object(), Kind: op.Kind, Err: op.Err, Detail: op.Detail}
 	}
 	if errno := errnoOf(err); errno != 0 {
 		return failure(c, errno, "")
@@ -106,6 +109,8 @@ func (w *writer) add(i int) int {
 		appendSetCommand(w.batch, cmdFlush, w.proto, c.Set.Name, "")
 	case SwapSets:
 		appendSetCommand(w.batch, cmdSwap, w.proto, c.Set.Name, c.Other)
+	case RenameSet:
+		appendSetCommand(w.batch, cmdRename, w.proto, c.Set.Name, c.Other)
 	case AddEntry, UpdateEntry, DeleteEntry: // addEntries had them
 	}
 	w.spans = append(w.spans, span{i, i + 1})
@@ -115,7 +120,7 @@ func (w *writer) add(i int) int {
 // dependent reports whether a bulk in the batch is about a set of c.
 func (w *writer) dependent(c *Change) bool {
 	for _, name := range w.bulks {
-		if name == c.Set.Name || c.Op == SwapSets && name == c.Other {
+		if name == c.Set.Name || name == c.Other {
 			return true
 		}
 	}
@@ -137,11 +142,11 @@ func (w *writer) addEntries(i int) int {
 	p, _ := c.Set.Type.parts()
 	for ; i < len(w.changes) && sameRun(c, &w.changes[i]) && w.batch.MessageLen() < maxBulk; i++ {
 		next := &w.changes[i]
-		if !next.Entry.valid(p, c.Set.Family) || c.Op != DeleteEntry && !next.Entry.validExtensions(p) {
+		if !next.Entry.valid(p, c.Set.Family) || c.Op != DeleteEntry && !(next.Entry.validExtensions(p) && next.Counters.valid()) {
 			w.fail(i, kindError(*next, fs.ErrInvalid, next.Validate()))
 			continue
 		}
-		appendEntry(w.batch, &next.Entry, uint32(i+1), next.Op == DeleteEntry)
+		appendEntry(w.batch, next, uint32(i+1))
 	}
 	w.batch.EndNest(adt)
 	w.batch.End()
@@ -159,7 +164,7 @@ func (w *writer) addEntry(i int) {
 	c := &w.changes[i]
 	cmd, flags := entryCommand(c.Op)
 	begin(w.batch, cmd, flags, w.proto, c.Set.Name)
-	appendEntry(w.batch, &c.Entry, 0, c.Op == DeleteEntry)
+	appendEntry(w.batch, c, 0)
 	w.batch.End()
 	w.spans = append(w.spans, span{i, i + 1})
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/vipkit/vipkit/internal/nl"
 )
 
+var plain = Set{Name: "s", Type: HashIPPort, Family: vipkit.IPv4}
+
 func manyEntries(n int) []Entry {
 	entries := make([]Entry, n)
 	for i := range entries {
@@ -20,15 +22,15 @@ func manyEntries(n int) []Entry {
 
 func BenchmarkEncode(b *testing.B) {
 	for _, n := range []int{100, 10000, 100000} {
-		entries := manyEntries(n)
+		changes := addEntries(plain, manyEntries(n)...)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			var batch nl.Batch
 			for b.Loop() {
 				batch.Reset()
 				batch.Begin(cmdAdd, 0)
-				for i := range entries {
-					appendEntry(&batch, &entries[i], uint32(i), false)
+				for i := range changes {
+					appendEntry(&batch, &changes[i], uint32(i))
 				}
 				batch.End()
 			}
@@ -38,12 +40,12 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkDecode(b *testing.B) {
 	for _, n := range []int{10, 100, 500} {
-		data := encoded(v4Set, manyEntries(n)...)
+		data := encoded(plain, manyEntries(n)...)
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				h, _ := decodeHeader(data)
-				decodeEntries(h.set, h.adt, func(Entry, error) bool { return true })
+				decodeEntries(&h.set, h.adt, func(*CountedEntry, error) bool { return true })
 			}
 		})
 	}
@@ -73,7 +75,7 @@ func BenchmarkText(b *testing.B) {
 			for b.Loop() {
 				text = text[:0]
 				for i := range entries {
-					text = entries[i].append(text)
+					text = entries[i].append(text, Counters{})
 				}
 			}
 		})

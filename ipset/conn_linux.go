@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"iter"
 	"sync"
 	"syscall"
 
@@ -106,24 +104,6 @@ func protocolError(err error) error {
 	return e
 }
 
-// readError returns the error of an operation that reads.
-func readError(op, object string, err error) *vipkit.OpError {
-	e := &vipkit.OpError{Op: "ipset " + op, Object: object, Err: err}
-	errno := errnoOf(err)
-	switch {
-	case errno != 0:
-		e.Kind = classify(0, "", errno)
-		if errno > 4096 {
-			e.Err = Errno(errno)
-		}
-	case errors.Is(err, vipkit.ErrReplyLost):
-		e.Kind = vipkit.ErrReplyLost
-	case errors.Is(err, vipkit.ErrInterrupted):
-		e.Kind = vipkit.ErrInterrupted
-	}
-	return e
-}
-
 // revision returns the highest revision of a type that both sides know.
 func (c *Conn) revision(ctx context.Context, proto uint8, s Set) (uint8, error) {
 	key := typeKey{s.Type, s.Family}
@@ -153,82 +133,4 @@ func (c *Conn) revision(ctx context.Context, proto uint8, s Set) (uint8, error) 
 	c.revisions[key] = rev
 	c.mu.Unlock()
 	return rev, nil
-}
-
-// Sets implements [Client].
-func (c *Conn) Sets(ctx context.Context) iter.Seq2[Set, error] {
-	return func(yield func(Set, error) bool) {
-		for m, err := range c.list(ctx, "", listHeader) {
-			if err != nil {
-				yield(Set{}, readError("list", "", err))
-				return
-			}
-			h, err := decodeHeader(m.Data)
-			if err != nil {
-				yield(Set{}, readError("list", h.set.Name, err))
-				return
-			}
-			if h.hasTyp && !yield(h.set, nil) {
-				return
-			}
-		}
-	}
-}
-
-// Entries implements [Client].
-func (c *Conn) Entries(ctx context.Context, set string) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		if err := validateName("name", set); err != nil {
-			yield(Entry{}, &vipkit.OpError{Op: "ipset list", Object: set, Kind: fs.ErrInvalid, Err: err})
-			return
-		}
-		var current Set
-		for m, err := range c.list(ctx, set, 0) {
-			var h header
-			if err == nil {
-				h, err = decodeHeader(m.Data)
-			}
-			if err != nil {
-				yield(Entry{}, readError("list", set, err))
-				return
-			}
-			if h.hasTyp {
-				current = h.set
-			}
-			if _, known := current.Type.parts(); !known {
-				yield(Entry{}, &vipkit.OpError{Op: "ipset list", Object: set, Kind: errors.ErrUnsupported, Detail: "entries of " + string(current.Type)})
-				return
-			}
-			more := decodeEntries(current, h.adt, func(e Entry, err error) bool {
-				if err != nil {
-					err = readError("list", set, err)
-				}
-				return yield(e, err)
-			})
-			if !more {
-				return
-			}
-		}
-	}
-}
-
-// list dumps all sets, or the one of that name.
-func (c *Conn) list(ctx context.Context, set string, flags uint32) iter.Seq2[nl.Message, error] {
-	return func(yield func(nl.Message, error) bool) {
-		proto, err := c.negotiate(ctx)
-		if err != nil {
-			yield(nl.Message{}, err)
-			return
-		}
-		b := c.batch()
-		defer c.requests.Put(b)
-		// Without the acknowledgement flag the kernel keeps to itself that
-		// there is no such set (ip_set_core.c, ip_set_dump_start).
-		begin(b, cmdList, flagDump|flagAck, proto, set)
-		if flags != 0 {
-			b.Be32(attrFlags|netOrder, flags)
-		}
-		b.End()
-		c.nl.Query(ctx, b)(yield)
-	}
 }

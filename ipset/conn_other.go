@@ -32,6 +32,14 @@ func (*Conn) Entries(context.Context, string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) { yield(Entry{}, errors.ErrUnsupported) }
 }
 
+// Counters implements [Client].
+func (*Conn) Counters(context.Context, string) iter.Seq2[CountedEntry, error] {
+	return func(yield func(CountedEntry, error) bool) { yield(CountedEntry{}, errors.ErrUnsupported) }
+}
+
+// Test implements [Client].
+func (*Conn) Test(context.Context, Set, EntryKey) (bool, error) { return false, errors.ErrUnsupported }
+
 // Apply implements [Client].
 func (*Conn) Apply(_ context.Context, changes []Change) []error {
 	errs := make([]error, len(changes))

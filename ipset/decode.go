@@ -76,7 +76,7 @@ func decodeCreate(s *Set, data []byte) error {
 			s.MaxElem, ok = a.Be32()
 		case dataTimeout:
 			v, ok = a.Be32()
-			s.Timeout = time.Duration(v) * time.Second
+			s.Timeout = lifetime(v)
 		case dataPort:
 			s.PortFrom, ok = a.Be16()
 		case dataPortTo:
@@ -119,34 +119,40 @@ func (s *Set) addExtra(words string) {
 	s.Extra += words
 }
 
-// decodeEntries yields the entries of one message.
-func decodeEntries(s Set, adt []byte, yield func(Entry, error) bool) bool {
-	if !nl.ValidAttrs(adt) {
-		yield(Entry{}, errMalformed)
-		return false
-	}
+// decodeEntries yields the entries of one message. What it yields is valid until
+// yield returns.
+func decodeEntries(s *Set, adt []byte, yield func(*CountedEntry, error) bool) bool {
 	p, _ := s.Type.parts()
-	for a := range nl.Attrs(adt) {
-		if a.Type != attrData {
+	var e CountedEntry
+	for len(adt) > 0 {
+		a, rest, ok := nl.Next(adt)
+		adt = rest
+		if ok && a.Type != attrData {
 			continue
 		}
-		e, err := decodeEntry(s, p, a.Data)
-		if !yield(e, err) || err != nil {
+		if !ok || !e.decode(s, p, a.Data) {
+			yield(nil, errMalformed)
+			return false
+		}
+		if !yield(&e, nil) {
 			return false
 		}
 	}
 	return true
 }
 
-func decodeEntry(s Set, p parts, data []byte) (e Entry, err error) {
-	if !nl.ValidAttrs(data) {
-		return Entry{}, errMalformed
-	}
+// decode reads an entry of the set.
+func (e *CountedEntry) decode(s *Set, p parts, data []byte) bool {
+	*e = CountedEntry{}
 	var ip, ip2 netip.Addr
 	cidr, cidr2 := -1, -1
-	expires := false
-	for a := range nl.Attrs(data) {
-		ok := true
+	var port, proto, expires bool // what was there
+	for len(data) > 0 {
+		a, rest, ok := nl.Next(data)
+		if !ok {
+			return false
+		}
+		data = rest
 		var v uint8
 		switch a.Type {
 		case dataIP:
@@ -161,45 +167,54 @@ func decodeEntry(s Set, p parts, data []byte) (e Entry, err error) {
 			cidr2 = int(v)
 		case dataPort:
 			e.Port, ok = a.Be16()
+			port = true
 		case dataProto:
 			v, ok = a.U8()
 			e.Protocol = vipkit.Protocol(v)
+			proto = true
 		case dataTimeout:
+			var left uint32
+			left, ok = a.Be32()
+			e.Timeout = lifetime(left)
 			expires = true
-			ok = e.decodeTimeout(a)
-		case dataComment, dataSkbmark, dataFlags:
+		default:
 			ok = e.decodeExtension(a)
 		}
 		if !ok {
-			return Entry{}, errMalformed
+			return false
 		}
 	}
 	var ok1, ok2 bool
-	e.Net, ok1 = network(ip, cidr, p.addr || p.net)
-	e.Net2, ok2 = network(ip2, cidr2, p.addr2 || p.net2)
-	if !ok1 || !ok2 || (p.addr || p.net) && vipkit.FamilyOf(ip) != s.Family {
-		return Entry{}, errMalformed
-	}
-	if expires && e.Timeout == 0 {
-		e.Timeout = Forever
-	}
-	return e, nil
+	e.Net, ok1 = network(ip, cidr, p.addr || p.net, s.Family)
+	e.Net2, ok2 = network(ip2, cidr2, p.addr2 || p.net2, s.Family)
+	return ok1 && ok2 && port == (p.proto || p.port) && proto == p.proto && expires == (s.Timeout != 0)
 }
 
-func (e *Entry) decodeTimeout(a nl.Attr) bool {
-	v, ok := a.Be32()
-	e.Timeout = time.Duration(v) * time.Second
-	return ok
+// lifetime is the kernel's timeout, where zero stands for never.
+func lifetime(seconds uint32) time.Duration {
+	if seconds == 0 {
+		return Forever
+	}
+	return time.Duration(seconds) * time.Second
 }
 
-func (e *Entry) decodeExtension(a nl.Attr) (ok bool) {
+func (e *CountedEntry) decodeExtension(a nl.Attr) bool {
+	ok := true
 	switch a.Type {
 	case dataComment:
-		e.Comment, ok = a.String(), true
+		e.Comment = a.String()
 	case dataSkbmark:
 		var v uint64
 		v, ok = a.Be64()
 		e.Mark, e.MarkMask = uint32(v>>32), uint32(v)
+	case dataSkbprio:
+		e.Priority, ok = a.Be32()
+	case dataSkbqueue:
+		e.Queue, ok = a.Be16()
+	case dataPackets:
+		e.Counters.Packets, ok = a.Be64()
+	case dataBytes:
+		e.Counters.Bytes, ok = a.Be64()
 	case dataFlags:
 		var v uint32
 		v, ok = a.Be32()
@@ -210,20 +225,25 @@ func (e *Entry) decodeExtension(a nl.Attr) (ok bool) {
 
 // decodeIP reads the nested address.
 func decodeIP(data []byte) (netip.Addr, bool) {
-	for a := range nl.Attrs(data) {
-		if a.Type == ipv4 && len(a.Data) == 4 || a.Type == ipv6 && len(a.Data) == 16 {
-			return a.Addr()
-		}
+	a, rest, ok := nl.Next(data)
+	if !ok || len(rest) != 0 {
+		return netip.Addr{}, false
+	}
+	switch {
+	case a.Type == ipv4 && len(a.Data) == 4:
+		return netip.AddrFrom4([4]byte(a.Data)), true
+	case a.Type == ipv6 && len(a.Data) == 16:
+		return netip.AddrFrom16([16]byte(a.Data)), true
 	}
 	return netip.Addr{}, false
 }
 
 // network puts address and length together. Without a length it is a host.
-func network(a netip.Addr, bits int, wanted bool) (netip.Prefix, bool) {
+func network(a netip.Addr, bits int, wanted bool, f vipkit.Family) (netip.Prefix, bool) {
 	if !wanted {
 		return netip.Prefix{}, true
 	}
-	if !a.IsValid() {
+	if vipkit.FamilyOf(a) != f || a.Is4In6() {
 		return netip.Prefix{}, false
 	}
 	if bits < 0 {

@@ -1,9 +1,6 @@
 package ipset
 
 import (
-	"net/netip"
-	"time"
-
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/nl"
 )
@@ -16,10 +13,12 @@ const (
 	cmdCreate   = subsys | 2
 	cmdDestroy  = subsys | 3
 	cmdFlush    = subsys | 4
+	cmdRename   = subsys | 5
 	cmdSwap     = subsys | 6
 	cmdList     = subsys | 7
 	cmdAdd      = subsys | 9
 	cmdDel      = subsys | 10
+	cmdTest     = subsys | 11
 	cmdType     = subsys | 13
 
 	attrProtocol    = 1
@@ -47,8 +46,12 @@ const (
 	dataNetmask  = 20
 	dataIP2      = 20
 	dataCIDR2    = 21
+	dataBytes    = 24
+	dataPackets  = 25
 	dataComment  = 26
 	dataSkbmark  = 27
+	dataSkbprio  = 28
+	dataSkbqueue = 29
 
 	ipv4 = 1 // IPSET_ATTR_IPADDR_IPV4
 	ipv6 = 2 // IPSET_ATTR_IPADDR_IPV6
@@ -89,7 +92,7 @@ func knownRevision(t Type) uint8 {
 }
 
 // maxBulk is when a message takes no more entries: an attribute has less than
-// 64 KiB, and an entry at most 400 bytes.
+// 64 KiB, and an entry at most 450 bytes.
 const maxBulk = 60 << 10
 
 func nfFamily(f vipkit.Family) uint8 {
@@ -128,9 +131,7 @@ func appendCreate(b *nl.Batch, proto, revision uint8, s Set) {
 	if s.MaxElem != 0 {
 		b.Be32(dataMaxelem|netOrder, s.MaxElem)
 	}
-	if s.Timeout != 0 {
-		b.Be32(dataTimeout|netOrder, uint32(s.Timeout/time.Second))
-	}
+	appendTimeout(b, s.Timeout)
 	var flags uint32
 	if s.Counters {
 		flags |= flagCounters
@@ -167,62 +168,4 @@ func entryCommand(op Op) (cmd, flags uint16) {
 		return cmdAdd, 0
 	}
 	return cmdAdd, flagExcl
-}
-
-// appendEntry appends the entry as one IPSET_ATTR_DATA. line is not zero within
-// a bulk, and comes back if the entry fails.
-func appendEntry(b *nl.Batch, e *Entry, line uint32, keyOnly bool) {
-	data := b.Nest(attrData)
-	if line != 0 {
-		b.U32(attrLineno, line)
-	}
-	if e.Net.IsValid() {
-		appendIP(b, dataIP, dataCIDR, e.Net)
-	}
-	if e.Protocol != 0 || !e.Net.IsValid() {
-		b.Be16(dataPort|netOrder, e.Port)
-	}
-	if e.Protocol != 0 {
-		b.U8(dataProto, uint8(e.Protocol))
-	}
-	if e.Net2.IsValid() {
-		appendIP(b, dataIP2, dataCIDR2, e.Net2)
-	}
-	if !keyOnly {
-		appendExtensions(b, e)
-	}
-	b.EndNest(data)
-}
-
-func appendExtensions(b *nl.Batch, e *Entry) {
-	switch {
-	case e.Timeout == Forever:
-		b.Be32(dataTimeout|netOrder, 0)
-	case e.Timeout != 0:
-		b.Be32(dataTimeout|netOrder, uint32(e.Timeout/time.Second))
-	}
-	if e.NoMatch {
-		b.Be32(dataFlags|netOrder, flagNoMatch)
-	}
-	if e.Comment != "" {
-		b.String(dataComment, e.Comment)
-	}
-	if e.Mark != 0 || e.MarkMask != 0 {
-		b.Be64(dataSkbmark|netOrder, uint64(e.Mark)<<32|uint64(e.MarkMask))
-	}
-}
-
-// appendIP appends an address, and the length of a network. A host goes without
-// its length: hash:ip would take it for a range.
-func appendIP(b *nl.Batch, ip, cidr uint16, n netip.Prefix) {
-	nest := b.Nest(ip)
-	if n.Addr().Is4() {
-		b.Addr(ipv4|netOrder, n.Addr())
-	} else {
-		b.Addr(ipv6|netOrder, n.Addr())
-	}
-	b.EndNest(nest)
-	if !n.IsSingleIP() {
-		b.U8(cidr, uint8(n.Bits()))
-	}
 }

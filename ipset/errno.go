@@ -54,7 +54,7 @@ func (e Errno) Error() string {
 	case errBusy, errReferenced:
 		return "ipset: the set is referenced"
 	case errExistSetname2:
-		return "ipset: the second set does not exist"
+		return "ipset: the second set exists, or does not"
 	case errTypeMismatch:
 		return "ipset: the types of the sets differ"
 	case errExist:
@@ -94,11 +94,16 @@ func classify(op Op, t Type, errno syscall.Errno) error {
 		errTimeout, errIPv4, errIPv6, errCounter, errComment, errInvalidMarkmask, errSkbinfo, errHashElem,
 		errInvalidProto, errMissingProto:
 		return fs.ErrInvalid
-	case syscall.EOPNOTSUPP, errFindType:
+	case syscall.EOPNOTSUPP, syscall.EPROTONOSUPPORT, errFindType:
 		return errors.ErrUnsupported
 	case syscall.EEXIST:
 		return fs.ErrExist
-	case syscall.ENOENT, errExistSetname2:
+	case syscall.ENOENT:
+		return fs.ErrNotExist
+	case errExistSetname2: // of rename that the second set exists, of swap that it does not
+		if op == RenameSet {
+			return fs.ErrExist
+		}
 		return fs.ErrNotExist
 	case syscall.EBUSY, errBusy, errReferenced:
 		return vipkit.ErrInUse

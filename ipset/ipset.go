@@ -44,8 +44,8 @@ type Set struct {
 	// PortFrom and PortTo bound a bitmap:port (inclusive).
 	PortFrom, PortTo uint16
 	// Timeout is the default lifetime of entries, in whole seconds up to
-	// 2147483 s; entries can only have one of their own if this is not
-	// zero.
+	// 2147483 s, or [Forever]; entries can only have one of their own if this
+	// is not zero.
 	Timeout time.Duration
 	// Comment, Counters and SkbInfo say whether entries can carry those.
 	Comment, Counters, SkbInfo bool
@@ -76,12 +76,18 @@ type Entry struct {
 	// have been created with Comment.
 	Comment string
 	// Mark and MarkMask are what the SET target's --map-mark gives a packet.
-	// The set must have been created with SkbInfo. A zero MarkMask with a
-	// Mark that is not zero is refused: write 0xffffffff.
+	// The set must have been created with SkbInfo, as for Priority and Queue.
+	// A zero MarkMask with a Mark that is not zero is refused: write
+	// 0xffffffff.
 	Mark, MarkMask uint32
 	// Timeout is the time left, in whole seconds up to 2147483 s, or
 	// [Forever]; only in sets with one. Zero in a write is the set's default.
 	Timeout time.Duration
+	// Priority is the traffic class that --map-prio gives a packet, major
+	// number in the upper half; zero: none.
+	Priority uint32
+	// Queue is the transmit queue that --map-queue gives a packet; zero: none.
+	Queue uint16
 	// NoMatch makes the network an exception: what it covers is not in the
 	// set, although a wider entry covers it too. hash:net and
 	// hash:ip,port,net only.
@@ -89,8 +95,21 @@ type Entry struct {
 }
 
 // Forever is the timeout of an entry that never expires in a set whose entries
-// do ("timeout 0" in the tool's words).
+// can, and of a set whose entries do not unless they say so ("timeout 0" in the
+// tool's words).
 const Forever time.Duration = -1
+
+// Counters are what an entry of a set with Counters has counted: the packets
+// that a rule found in it, and their bytes.
+type Counters struct {
+	Packets, Bytes uint64
+}
+
+// CountedEntry is an entry with its counters.
+type CountedEntry struct {
+	Entry
+	Counters Counters
+}
 
 // Op is what a [Change] does.
 type Op uint8
@@ -100,7 +119,8 @@ const (
 	CreateSet   Op = iota + 1 // fs.ErrExist if there is a set of that name
 	DestroySet                // fs.ErrNotExist; vipkit.ErrInUse while a rule, a list or a running dump refers to it
 	FlushSet                  // fs.ErrNotExist
-	SwapSets                  // contents and references of Set.Name and Other; fs.ErrNotExist; fs.ErrInvalid for types that differ
+	SwapSets                  // the contents of Set.Name and Other, while what refers to them stays; fs.ErrNotExist; fs.ErrInvalid for types that differ
+	RenameSet                 // Set.Name to Other; fs.ErrNotExist; fs.ErrExist; vipkit.ErrInUse while a rule or a list refers to it
 	AddEntry                  // fs.ErrExist; fs.ErrNotExist without the set; vipkit.ErrFull at MaxElem
 	UpdateEntry               // adds, or replaces the extensions of one that is there; fs.ErrNotExist without the set; vipkit.ErrFull
 	DeleteEntry               // fs.ErrNotExist
@@ -109,13 +129,19 @@ const (
 // Change is one write. It is comparable.
 type Change struct {
 	Op Op
-	// Set is the set; beyond CreateSet only Name, Type and Family count, and
-	// for DestroySet, FlushSet and SwapSets only the Name.
+	// Set is the set. Beyond CreateSet only Name, Type, Family and, for
+	// AddEntry, Counters count; for the other operations on sets only the Name.
 	Set Set
 	// Entry is the entry of the entry operations. Only its EntryKey counts
 	// for DeleteEntry.
 	Entry Entry
-	// Other is the other set's name for SwapSets.
+	// Counters are what an entry starts from that is added, to a set with
+	// Counters. With UpdateEntry those that are zero stay as they are. Neither
+	// can be 1<<64 - 1. A bitmap:port has a slot for each port, where an entry
+	// that is added by a Change whose Set does not say Counters finds what was
+	// counted there before.
+	Counters Counters
+	// Other is the other set's name for SwapSets, and the new one for RenameSet.
 	Other string
 }
 
@@ -130,6 +156,18 @@ type Client interface {
 	// with fs.ErrNotExist if there is none of that name, and with
 	// errors.ErrUnsupported if it is of a type that is not one of the above.
 	Entries(ctx context.Context, set string) iter.Seq2[Entry, error]
+
+	// Counters yields the entries of the named set with what they have counted,
+	// in no order: zeros if the set was created without Counters. It fails as
+	// Entries does.
+	Counters(ctx context.Context, set string) iter.Seq2[CountedEntry, error]
+
+	// Test reports whether a packet with what key says would be found in the
+	// set, of which Name, Type and Family count. The most specific network
+	// that covers a single address decides, and NoMatch says no; a network is
+	// looked for as it is. It fails with fs.ErrNotExist without the set and
+	// with fs.ErrInvalid for a key that can be in no set of the type.
+	Test(ctx context.Context, set Set, key EntryKey) (bool, error)
 
 	// Apply carries out changes in order. One that fails does not stop those
 	// after it. It returns nil if all succeeded, and otherwise one error a

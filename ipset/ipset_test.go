@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 var (
-	v4Set = Set{Name: "VIPKIT-CLUSTER-IP", Type: HashIPPort, Family: vipkit.IPv4, HashSize: 1024, MaxElem: 65536, Comment: true, SkbInfo: true}
+	v4Set = Set{Name: "VIPKIT-CLUSTER-IP", Type: HashIPPort, Family: vipkit.IPv4, HashSize: 1024, MaxElem: 65536, Timeout: time.Hour, Comment: true, SkbInfo: true}
 	web   = Entry{
 		EntryKey: Key(netip.MustParseAddr("10.0.0.1"), vipkit.TCP, 80),
 		Comment:  "default/web:http", Mark: 1, MarkMask: 0xffffffff, Timeout: 5 * time.Second,
@@ -34,16 +34,22 @@ func TestText(t *testing.T) {
 	net6 := Entry{EntryKey: EntryKey{Net: netip.MustParsePrefix("fd00::/64")}, NoMatch: true, Timeout: Forever}
 	loop := Entry{EntryKey: EntryKey{Net: Host(netip.MustParseAddr("10.0.0.1")), Protocol: vipkit.SCTP, Port: 0, Net2: netip.MustParsePrefix("10.0.0.0/8")}, MarkMask: 0xff}
 	for text, want := range map[string]Change{
-		"create VIPKIT-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536 comment skbinfo": {Op: CreateSet, Set: v4Set},
-		"create ports bitmap:port range 30000-32767 timeout 60 counters":                                {Op: CreateSet, Set: bitmap},
-		"create six hash:net family inet6":                                                              {Op: CreateSet, Set: v6},
-		`add s 10.0.0.1,tcp:80 timeout 5 comment "default/web:http" skbmark 0x1`:                        {Op: AddEntry, Set: Set{Name: "s", Type: HashIPPort, Family: vipkit.IPv4}, Entry: web},
-		`add s fd00::/64 timeout 0 nomatch`:                                                             {Op: AddEntry, Set: Set{Name: "s", Type: HashNet, Family: vipkit.IPv6}, Entry: net6},
-		`add s 10.0.0.1,sctp:0,10.0.0.0/8 skbmark 0x0/0xff -exist`:                                      {Op: UpdateEntry, Set: Set{Name: "s", Type: HashIPPortNet, Family: vipkit.IPv4}, Entry: loop},
+		"create VIPKIT-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536 timeout 3600 comment skbinfo": {Op: CreateSet, Set: v4Set},
+		"create ports bitmap:port range 30000-32767 timeout 60 counters":                                             {Op: CreateSet, Set: bitmap},
+		"create six hash:net family inet6":                                                                           {Op: CreateSet, Set: v6},
+		`add s 10.0.0.1,tcp:80 timeout 5 comment "default/web:http" skbmark 0x1`:                                     {Op: AddEntry, Set: Set{Name: "s", Type: HashIPPort, Family: vipkit.IPv4}, Entry: web},
+		`add s fd00::/64 timeout 0 nomatch`:                                                                          {Op: AddEntry, Set: Set{Name: "s", Type: HashNet, Family: vipkit.IPv6}, Entry: net6},
+		`add s 10.0.0.1,sctp:0,10.0.0.0/8 skbmark 0x0/0xff -exist`:                                                   {Op: UpdateEntry, Set: Set{Name: "s", Type: HashIPPortNet, Family: vipkit.IPv4}, Entry: loop},
 		"del s 8080":   {Op: DeleteEntry, Set: Set{Name: "s", Type: BitmapPort}, Entry: Entry{EntryKey: EntryKey{Port: 8080}}},
 		"destroy s":    {Op: DestroySet, Set: Set{Name: "s"}},
 		"flush s":      {Op: FlushSet, Set: Set{Name: "s"}},
 		"swap s s-tmp": {Op: SwapSets, Set: Set{Name: "s"}, Other: "s-tmp"},
+		"rename s t":   {Op: RenameSet, Set: Set{Name: "s"}, Other: "t"},
+		"create forever hash:ip family inet timeout 0": {Op: CreateSet, Set: Set{Name: "forever", Type: HashIP, Family: vipkit.IPv4, Timeout: Forever}},
+		"add s 80 packets 5 bytes 6 skbprio 1:a skbqueue 3": {
+			Op: AddEntry, Set: Set{Name: "s", Type: BitmapPort}, Counters: Counters{5, 6},
+			Entry: Entry{EntryKey: EntryKey{Port: 80}, Priority: 0x1000a, Queue: 3},
+		},
 	} {
 		require.Equal(t, text, want.String())
 		var got Change
@@ -69,7 +75,7 @@ COMMIT
 	require.NoError(t, err)
 	require.Len(t, got, 2)
 	require.Equal(t, HashIPPortIP, got[1].Set.Type)
-	require.Equal(t, "add s 10.0.0.1,tcp:80,10.0.0.2 timeout 5 comment \"a b\" skbmark 0x1", got[1].String())
+	require.Equal(t, "add s 10.0.0.1,tcp:80,10.0.0.2 timeout 5 packets 1 bytes 2 comment \"a b\" skbmark 0x1 skbprio 1:2 skbqueue 3", got[1].String())
 
 	_, err = Parse("nonsense s\ncreate s\nadd s 10.0.0.1/0\nadd s 10.0.0.1,tcp\n add s 10.0.0.1 comment \"x\ndel s 70000")
 	for _, line := range []string{"line 1:", "line 2:", "line 3:", "line 4:", "line 5:", "line 6:"} {
@@ -79,7 +85,8 @@ COMMIT
 		"", "add", "add s", "create s hash:ip family inet5", "create s hash:ip maxelem x", "create s hash:ip timeout 2147484",
 		"create s hash:ip netmask 24", "create s bitmap:port range x", "add s 10.0.0.1 timeout", "add s 10.0.0.1 what",
 		"add s 10.0.0.1,icmp:0", "add s 10.0.0.1,tcp:x", "add s x", "add s 10.0.0.1,tcp:1,x", "add s fe80::1%eth0",
-		"swap a", "destroy a b", "add s 10.0.0.1 skbmark x", "add s 10.0.0.1 skbmark 1/x", "del s 10.0.0.0/33",
+		"swap a", "rename a", "destroy a b", "add s 80-81", "add s 10.0.0.1 skbprio 1", "add s 10.0.0.1 skbprio 1:x", "add s 10.0.0.1 skbqueue 65536",
+		"add s 10.0.0.1 packets 18446744073709551615", "add s 10.0.0.1 bytes -1", "add s 10.0.0.1 skbmark x", "add s 10.0.0.1 skbmark 1/x", "del s 10.0.0.0/33",
 	} {
 		require.Error(t, new(Change).UnmarshalText([]byte(bad)), bad)
 	}
@@ -177,6 +184,14 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+func addEntries(s Set, entries ...Entry) []Change {
+	changes := make([]Change, len(entries))
+	for i, e := range entries {
+		changes[i] = Change{Op: AddEntry, Set: Set{Name: s.Name, Type: s.Type, Family: s.Family}, Entry: e}
+	}
+	return changes
+}
+
 // encoded returns entries as the kernel lists them.
 func encoded(s Set, entries ...Entry) []byte {
 	var b nl.Batch
@@ -186,11 +201,12 @@ func encoded(s Set, entries ...Entry) []byte {
 	data := b.Nest(attrData)
 	b.Be32(dataHashsize|netOrder, s.HashSize)
 	b.Be32(dataMaxelem|netOrder, s.MaxElem)
+	appendTimeout(&b, s.Timeout)
 	b.Be32(dataFlags|netOrder, flagComment|flagSkbinfo)
 	b.EndNest(data)
 	adt := b.Nest(attrADT)
-	for i := range entries {
-		appendEntry(&b, &entries[i], 0, false)
+	for _, c := range addEntries(s, entries...) {
+		appendEntry(&b, &c, 0)
 	}
 	b.EndNest(adt)
 	b.End()
@@ -206,8 +222,10 @@ func decoded(data []byte) (s Set, entries []Entry, err error) {
 	if _, known := h.set.Type.parts(); !known {
 		return h.set, nil, nil
 	}
-	decodeEntries(h.set, h.adt, func(e Entry, e2 error) bool {
-		entries, err = append(entries, e), e2
+	decodeEntries(&h.set, h.adt, func(e *CountedEntry, e2 error) bool {
+		if err = e2; err == nil {
+			entries = append(entries, e.Entry)
+		}
 		return err == nil
 	})
 	return h.set, entries, err
@@ -243,7 +261,7 @@ func TestEncodeAllocatesNothing(t *testing.T) {
 			if c.Validate() != nil || d.Validate() != nil {
 				t.Fatal("invalid")
 			}
-			appendEntry(&b, &c.Entry, uint32(i), false)
+			appendEntry(&b, &c, uint32(i))
 		}
 		b.End()
 	}

@@ -15,7 +15,8 @@ import (
 // family of its set from the line that creates it, earlier in the text; without
 // one they follow from the entry, and are zero for "del" and "add" lines where
 // they do not (a plain address may be of hash:ip or hash:net: it is taken for
-// hash:ip). Errors name the line.
+// hash:ip). A line with a range becomes a change for each key of the [Range].
+// Errors name the line.
 func Parse(text string) ([]Change, error) {
 	var changes []Change
 	var errs []error
@@ -27,34 +28,41 @@ func Parse(text string) ([]Change, error) {
 		if line == "" || strings.HasPrefix(line, "#") || line == "COMMIT" {
 			continue
 		}
-		var c Change
-		if err := c.parse(line, sets); err != nil {
+		of, err := parseLine(line, sets)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("line %d: %w", n, err))
 			continue
 		}
-		if c.Op == CreateSet {
+		switch c := of[0]; c.Op {
+		case CreateSet:
 			sets[c.Set.Name] = c.Set
+		case RenameSet, SwapSets:
+			sets[c.Set.Name], sets[c.Other] = sets[c.Other], sets[c.Set.Name]
+		default:
 		}
-		changes = append(changes, c)
+		changes = append(changes, of...)
 	}
 	return changes, errors.Join(errs...)
 }
 
 // UnmarshalText implements [encoding.TextUnmarshaler]: a line of "ipset
-// restore". See [Parse] for the type of an entry's set.
+// restore" without a range. See [Parse] for the type of an entry's set.
 func (c *Change) UnmarshalText(line []byte) error {
-	var v Change
-	if err := v.parse(string(line), nil); err != nil {
+	of, err := parseLine(string(line), nil)
+	if err != nil {
 		return err
 	}
-	*c = v
+	if len(of) != 1 {
+		return fmt.Errorf("%q is %d changes: use Parse", line, len(of))
+	}
+	*c = of[0]
 	return nil
 }
 
 // UnmarshalText implements [encoding.TextUnmarshaler]: a "create" line.
 func (s *Set) UnmarshalText(line []byte) error {
 	var c Change
-	if err := c.parse(string(line), nil); err != nil {
+	if err := c.UnmarshalText(line); err != nil {
 		return err
 	}
 	if c.Op != CreateSet {
@@ -90,51 +98,82 @@ func fields(line string) (words []string, quoted []bool, err error) {
 	}
 }
 
-func (c *Change) parse(line string, sets map[string]Set) error {
+// parseLine returns the changes of one line: several if it has a range.
+func parseLine(line string, sets map[string]Set) ([]Change, error) {
 	words, quoted, err := fields(line)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(words) == 0 {
-		return errors.New("empty line")
+		return nil, errors.New("empty line")
 	}
 	p := &parser{words: words[1:], quoted: quoted[1:]}
+	var c Change
+	var last EntryKey
 	name := p.next("a set's name")
+	c.Set.Name = name
 	switch words[0] {
 	case "create", "-N":
-		c.Op, c.Set.Name = CreateSet, name
+		c.Op = CreateSet
 		p.create(&c.Set)
 	case "destroy", "-X":
-		c.Op, c.Set.Name = DestroySet, name
+		c.Op = DestroySet
 	case "flush", "-F":
-		c.Op, c.Set.Name = FlushSet, name
+		c.Op = FlushSet
 	case "swap", "-W":
-		c.Op, c.Set.Name, c.Other = SwapSets, name, p.next("a second name")
+		c.Op, c.Other = SwapSets, p.next("a second name")
+	case "rename", "-E":
+		c.Op, c.Other = RenameSet, p.next("a second name")
 	case "add", "-A":
-		c.Op, c.Set = AddEntry, Set{Name: name}
-		if p.entry(&c.Entry) {
+		c.Op = AddEntry
+		c.Entry.EntryKey, last = p.key()
+		if p.entry(&c) {
 			c.Op = UpdateEntry
 		}
 	case "del", "-D":
-		c.Op, c.Set = DeleteEntry, Set{Name: name}
-		c.Entry.EntryKey = p.key()
+		c.Op = DeleteEntry
+		c.Entry.EntryKey, last = p.key()
 	default:
-		return fmt.Errorf("unknown command %q", words[0])
-	}
-	if c.Op >= AddEntry {
-		if known, ok := sets[name]; ok {
-			c.Set.Type, c.Set.Family = known.Type, known.Family
-		} else {
-			c.Set.Type, c.Set.Family = c.Entry.guess()
-		}
+		return nil, fmt.Errorf("unknown command %q", words[0])
 	}
 	if p.err == nil && len(p.words) > 0 {
 		p.fail("unexpected %q", p.words[0])
 	}
 	if p.err != nil {
-		return p.err
+		return nil, p.err
 	}
-	return c.Validate()
+	if c.Op < AddEntry {
+		return []Change{c}, c.Validate()
+	}
+	return c.expand(last, sets[name])
+}
+
+// expand returns the changes of an add or del line about the keys up to last, in
+// a set of which known is what the text said before.
+func (c Change) expand(last EntryKey, known Set) ([]Change, error) {
+	if known.Type != "" {
+		c.Set.Type, c.Set.Family, c.Set.Counters = known.Type, known.Family, known.Counters
+	} else {
+		c.Set.Type, c.Set.Family = c.Entry.guess()
+	}
+	p, _ := c.Set.Type.parts()
+	k := c.Entry.EntryKey
+	if k == last && (!p.addr || k.Net.IsSingleIP()) && (!p.addr2 || k.Net2.IsSingleIP()) {
+		return []Change{c}, c.Validate()
+	}
+	keys, err := Range(c.Set.Type, k, last)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Change, len(keys))
+	for i, k := range keys {
+		all[i] = c
+		all[i].Entry.EntryKey = k
+		if err := all[i].Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // guess returns the type of set that an entry looks like.
@@ -186,12 +225,12 @@ func (p *parser) number(option string, bits int) uint64 {
 	return v
 }
 
-func (p *parser) seconds(option string) time.Duration {
-	v := p.number(option, 32)
+func (p *parser) timeout() time.Duration {
+	v := p.number("timeout", 32)
 	if v > maxTimeout {
-		p.fail("%s: %d is above %d", option, v, maxTimeout)
+		p.fail("timeout: %d is above %d", v, maxTimeout)
 	}
-	return time.Duration(v) * time.Second
+	return lifetime(uint32(v))
 }
 
 func (p *parser) create(s *Set) {
@@ -221,7 +260,7 @@ func (p *parser) create(s *Set) {
 		case "maxelem":
 			s.MaxElem = uint32(p.number(o, 32))
 		case "timeout":
-			s.Timeout = p.seconds(o)
+			s.Timeout = p.timeout()
 		case "bucketsize", "initval":
 			p.number(o, 32)
 		case "counters":
@@ -242,53 +281,4 @@ func (p *parser) port(s string) uint16 {
 		p.fail("%q is no port", s)
 	}
 	return uint16(v)
-}
-
-// entry reads an entry and reports whether -exist was among its options.
-func (p *parser) entry(e *Entry) (exist bool) {
-	e.EntryKey = p.key()
-	for p.err == nil && len(p.words) > 0 {
-		switch o := p.next("an option"); o {
-		case "timeout":
-			if e.Timeout = p.seconds(o); e.Timeout == 0 {
-				e.Timeout = Forever
-			}
-		case "comment":
-			e.Comment = p.next("a comment")
-		case "skbmark":
-			mark, mask, ok := strings.Cut(p.next("a mark"), "/")
-			e.Mark, e.MarkMask = p.mark(mark), 0xffffffff
-			if ok {
-				e.MarkMask = p.mark(mask)
-			}
-		case "nomatch":
-			e.NoMatch = true
-		case "packets", "bytes":
-			p.number(o, 64)
-		case "skbprio", "skbqueue":
-			p.next("the value of " + o)
-		case "-exist", "-!":
-			exist = true
-		default:
-			p.fail("unexpected %q", o)
-		}
-	}
-	return exist
-}
-
-func (p *parser) mark(s string) uint32 {
-	v, err := strconv.ParseUint(s, 0, 32)
-	if err != nil {
-		p.fail("skbmark: %q is no number of 32 bits", s)
-	}
-	return uint32(v)
-}
-
-func (p *parser) key() EntryKey {
-	w := p.next("an entry")
-	k, err := ParseKey(w)
-	if p.err == nil && err != nil {
-		p.err = err
-	}
-	return k
 }

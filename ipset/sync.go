@@ -49,48 +49,6 @@ func Sync(ctx context.Context, c Client, set Set, want []Entry) (int, error) {
 	return done, errors.Join(errs...)
 }
 
-// Resize gives the set, in one atomic step, the parameters of to (its MaxElem
-// or what entries can carry): it creates to under a temporary name, copies the
-// entries, swaps the two and destroys the old one. References from rules stay.
-// What others add meanwhile is lost. A HashSize of zero is made to suit the
-// entries. The temporary name is the set's with "~"
-// appended, shortened to fit; a leftover of that name is destroyed first.
-func Resize(ctx context.Context, c Client, to Set) error {
-	entries, err := collect(c.Entries(ctx, to.Name))
-	if err != nil {
-		return err
-	}
-	temporary := to
-	temporary.Name = to.Name[:min(len(to.Name), MaxNameLen-1)] + "~"
-	if temporary.HashSize == 0 && len(entries) > 1024 && to.Type != BitmapPort {
-		temporary.HashSize = uint32(len(entries))
-	}
-	if _, found, err := Find(ctx, c, temporary.Name); err != nil {
-		return err
-	} else if found {
-		if err := errors.Join(c.Apply(ctx, []Change{{Op: DestroySet, Set: temporary}})...); err != nil {
-			return err
-		}
-	}
-	fill := make([]Change, 0, len(entries)+1)
-	fill = append(fill, Change{Op: CreateSet, Set: temporary})
-	for _, e := range entries {
-		fill = append(fill, Change{Op: AddEntry, Set: temporary, Entry: e})
-	}
-	if err := errors.Join(c.Apply(ctx, fill)...); err != nil {
-		return errors.Join(err, discard(ctx, c, temporary))
-	}
-	if err := errors.Join(c.Apply(ctx, []Change{{Op: SwapSets, Set: to, Other: temporary.Name}})...); err != nil {
-		return errors.Join(err, discard(ctx, c, temporary))
-	}
-	return discard(ctx, c, temporary)
-}
-
-// discard destroys a set of ours, even when ctx is done.
-func discard(ctx context.Context, c Client, s Set) error {
-	return errors.Join(c.Apply(context.WithoutCancel(ctx), []Change{{Op: DestroySet, Set: s}})...)
-}
-
 func collect[T any](seq iter.Seq2[T, error]) ([]T, error) {
 	var all []T
 	for v, err := range seq {

@@ -37,9 +37,7 @@ func (s Set) AppendText(b []byte) ([]byte, error) {
 	if s.MaxElem != 0 {
 		b = strconv.AppendUint(append(b, " maxelem "...), uint64(s.MaxElem), 10)
 	}
-	if s.Timeout != 0 {
-		b = strconv.AppendInt(append(b, " timeout "...), int64(s.Timeout/time.Second), 10)
-	}
+	b = appendLifetime(b, s.Timeout)
 	for _, o := range []struct {
 		on   bool
 		word string
@@ -52,6 +50,16 @@ func (s Set) AppendText(b []byte) ([]byte, error) {
 		b = append(append(b, ' '), s.Extra...)
 	}
 	return b, nil
+}
+
+func appendLifetime(b []byte, d time.Duration) []byte {
+	switch d {
+	case 0:
+		return b
+	case Forever:
+		return append(b, " timeout 0"...)
+	}
+	return strconv.AppendInt(append(b, " timeout "...), int64(d/time.Second), 10)
 }
 
 // MarshalText implements [encoding.TextMarshaler]; see [Set.String].
@@ -85,18 +93,23 @@ func appendNet(b []byte, n netip.Prefix) []byte {
 
 // String returns the entry as it stands in a line of "ipset save" after the
 // set's name: `10.0.0.1,tcp:80 timeout 5 comment "web" skbmark 0x1`.
-func (e Entry) String() string { return string(e.append(nil)) }
+func (e Entry) String() string { return string(e.append(nil, Counters{})) }
 
-func (e Entry) append(b []byte) []byte {
+// String returns the entry with its counters, those that are zero left out:
+// "10.0.0.1,tcp:80 packets 3 bytes 180".
+func (e CountedEntry) String() string { return string(e.Entry.append(nil, e.Counters)) }
+
+func (e Entry) append(b []byte, n Counters) []byte {
 	b = e.EntryKey.append(b)
-	switch {
-	case e.Timeout == Forever:
-		b = append(b, " timeout 0"...)
-	case e.Timeout != 0:
-		b = strconv.AppendInt(append(b, " timeout "...), int64(e.Timeout/time.Second), 10)
-	}
+	b = appendLifetime(b, e.Timeout)
 	if e.NoMatch {
 		b = append(b, " nomatch"...)
+	}
+	if n.Packets != 0 {
+		b = strconv.AppendUint(append(b, " packets "...), n.Packets, 10)
+	}
+	if n.Bytes != 0 {
+		b = strconv.AppendUint(append(b, " bytes "...), n.Bytes, 10)
 	}
 	if e.Comment != "" {
 		b = append(append(append(b, ` comment "`...), e.Comment...), '"')
@@ -106,6 +119,13 @@ func (e Entry) append(b []byte) []byte {
 		if e.MarkMask != 0xffffffff {
 			b = strconv.AppendUint(append(b, "/0x"...), uint64(e.MarkMask), 16)
 		}
+	}
+	if e.Priority != 0 {
+		b = strconv.AppendUint(append(b, " skbprio "...), uint64(e.Priority>>16), 16)
+		b = strconv.AppendUint(append(b, ':'), uint64(e.Priority&0xffff), 16)
+	}
+	if e.Queue != 0 {
+		b = strconv.AppendUint(append(b, " skbqueue "...), uint64(e.Queue), 10)
 	}
 	return b
 }
@@ -121,6 +141,8 @@ func (o Op) String() string {
 		return "flush"
 	case SwapSets:
 		return "swap"
+	case RenameSet:
+		return "rename"
 	case AddEntry:
 		return "add"
 	case UpdateEntry:
@@ -145,12 +167,12 @@ func (c Change) AppendText(b []byte) ([]byte, error) {
 		return c.Set.AppendText(b)
 	case DestroySet, FlushSet:
 		return append(append(append(b, c.Op.String()...), ' '), c.Set.Name...), nil
-	case SwapSets:
-		b = append(append(append(b, "swap "...), c.Set.Name...), ' ')
-		return append(b, c.Other...), nil
+	case SwapSets, RenameSet:
+		b = append(append(append(b, c.Op.String()...), ' '), c.Set.Name...)
+		return append(append(b, ' '), c.Other...), nil
 	case AddEntry, UpdateEntry:
 		b = append(append(append(b, "add "...), c.Set.Name...), ' ')
-		b = c.Entry.append(b)
+		b = c.Entry.append(b, c.Counters)
 		if c.Op == UpdateEntry {
 			b = append(b, " -exist"...)
 		}

@@ -137,7 +137,7 @@ func TestKernelForeign(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 	require.Equal(t, "10.0.0.1,1:2048", entries[0].String())
-	require.Equal(t, "10.0.0.1,136:8 skbmark 0x1", entries[1].String())
+	require.Equal(t, "10.0.0.1,136:8 skbmark 0x1 skbprio 1:2 skbqueue 3", entries[1].String())
 	require.ErrorContains(t, c.Apply(t.Context(), []ipset.Change{{Op: ipset.DestroySet, Set: ipset.Set{Name: "listed"}}})[0],
 		"ipset destroy listed: in use")
 }

@@ -3,6 +3,7 @@ package ipset
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (s Set) Validate() error {
 	if s.HashSize > 1<<31 {
 		errs = append(errs, fmt.Errorf("hash size: %d is above 2147483648", s.HashSize))
 	}
-	if s.Timeout < 0 || !validSeconds(s.Timeout) {
+	if !validTimeout(s.Timeout) {
 		errs = append(errs, fmt.Errorf("timeout: %v is not whole seconds of 0–%d", s.Timeout, maxTimeout))
 	}
 	if s.Extra != "" {
@@ -104,8 +105,8 @@ func printable(s string) bool {
 	return true
 }
 
-func validSeconds(d time.Duration) bool {
-	return d%time.Second == 0 && d <= maxTimeout*time.Second
+func validTimeout(d time.Duration) bool {
+	return d == Forever || d >= 0 && d%time.Second == 0 && d <= maxTimeout*time.Second
 }
 
 // Validate reports every fault of k as an entry of a set of the type and
@@ -197,7 +198,7 @@ func (e Entry) Validate(set Set) error {
 	if e.Mark != 0 && e.MarkMask == 0 {
 		errs = append(errs, fmt.Errorf("mark mask: is zero for the mark %#x: write 0xffffffff", e.Mark))
 	}
-	if e.Timeout != Forever && (e.Timeout < 0 || !validSeconds(e.Timeout)) {
+	if !validTimeout(e.Timeout) {
 		errs = append(errs, fmt.Errorf("timeout: %v is not whole seconds of 0–%d", e.Timeout, maxTimeout))
 	}
 	if e.NoMatch && !p.net && !p.net2 {
@@ -209,9 +210,13 @@ func (e Entry) Validate(set Set) error {
 func (e *Entry) validExtensions(p parts) bool {
 	return len(e.Comment) <= maxComment && (e.Comment == "" || !strings.ContainsAny(e.Comment, badComment)) &&
 		(e.Mark == 0 || e.MarkMask != 0) &&
-		(e.Timeout == Forever || e.Timeout >= 0 && validSeconds(e.Timeout)) &&
+		(e.Timeout == 0 || validTimeout(e.Timeout)) &&
 		(!e.NoMatch || p.net || p.net2)
 }
+
+// valid reports whether the kernel can be told of the counters: ULLONG_MAX
+// stands for none (ip_set.h, IP_SET_INIT_UEXT).
+func (n Counters) valid() bool { return n.Packets != math.MaxUint64 && n.Bytes != math.MaxUint64 }
 
 // Validate reports every fault of the change that can be seen without the
 // kernel.
@@ -221,32 +226,20 @@ func (c Change) Validate() error {
 		return c.Set.Validate()
 	case DestroySet, FlushSet:
 		return validateName("name", c.Set.Name)
-	case SwapSets:
+	case SwapSets, RenameSet:
 		return errors.Join(validateName("name", c.Set.Name), validateName("other", c.Other))
 	case AddEntry, UpdateEntry:
-		if err := validateName("name", c.Set.Name); err != nil {
-			return errors.Join(err, c.Set.validateType(), c.Entry.Validate(c.Set))
+		err := validateName("name", c.Set.Name)
+		if !c.Counters.valid() {
+			err = errors.Join(err, fmt.Errorf("counters: %d stands for none in the kernel", uint64(math.MaxUint64)))
 		}
-		if err := c.Set.validateType(); err != nil {
-			return err
+		if t := c.Set.validateType(); t != nil {
+			return errors.Join(err, t)
 		}
-		return c.Entry.Validate(c.Set)
+		return errors.Join(err, c.Entry.Validate(c.Set))
 	case DeleteEntry:
 		return errors.Join(validateName("name", c.Set.Name), c.Set.validateType(),
 			c.Entry.EntryKey.Validate(c.Set.Type, c.Set.Family))
 	}
 	return fmt.Errorf("op: unknown %d", uint8(c.Op))
-}
-
-// SplitDefault returns the two halves of a prefix of length 0, which the kernel
-// refuses in hash:net and hash:ip,port,net, and any other prefix as it is.
-func SplitDefault(n netip.Prefix) []netip.Prefix {
-	if !n.IsValid() || n.Bits() != 0 {
-		return []netip.Prefix{n}
-	}
-	low := netip.PrefixFrom(n.Addr(), 1).Masked()
-	high := make([]byte, n.Addr().BitLen()/8)
-	high[0] = 0x80
-	a, _ := netip.AddrFromSlice(high)
-	return []netip.Prefix{low, netip.PrefixFrom(a, 1)}
 }

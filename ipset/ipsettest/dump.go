@@ -23,9 +23,9 @@ func (f *Fake) Dump() string {
 		c := f.sets[name]
 		fmt.Fprintln(&b, c.set)
 		entries := c.list(now)
-		slices.SortFunc(entries, ipset.Entry.Compare)
+		slices.SortFunc(entries, func(a, b ipset.CountedEntry) int { return a.Compare(b.Entry) })
 		for _, e := range entries {
-			fmt.Fprintln(&b, ipset.Change{Op: ipset.AddEntry, Set: c.set, Entry: e})
+			fmt.Fprintln(&b, ipset.Change{Op: ipset.AddEntry, Set: c.set, Entry: e.Entry, Counters: e.Counters})
 		}
 	}
 	return b.String()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"maps"
 	"math/bits"
 	"math/rand/v2"
 	"strings"
@@ -28,15 +27,15 @@ import (
 // are set before that.
 type Fake struct {
 	// InUse reports whether a rule or a list refers to the named set, which
-	// cannot be destroyed then. Nil: none does.
+	// cannot be destroyed or renamed then. Nil: none does.
 	InUse func(set string) bool
 	// Lacks reports whether the kernel has no such type. Nil: it has all.
 	Lacks func(ipset.Type) bool
 	// Fail is asked before each change; an error is its result, and the change
 	// is not carried out.
 	Fail func(ipset.Change) error
-	// FailRead is asked before Sets (with "") and Entries; an error is the
-	// only thing that they yield.
+	// FailRead is asked before Sets (with ""), Entries, Counters and Test; an
+	// error is all that they answer.
 	FailRead func(set string) error
 
 	mu   sync.Mutex
@@ -44,18 +43,6 @@ type Fake struct {
 }
 
 var _ ipset.Client = (*Fake)(nil)
-
-// content is a set and its entries. Their Timeout is not kept but counted down
-// from expires.
-type content struct {
-	set     ipset.Set
-	entries map[ipset.EntryKey]held
-}
-
-type held struct {
-	entry   ipset.Entry
-	expires time.Time // zero: never
-}
 
 // Sets implements [ipset.Client].
 func (f *Fake) Sets(ctx context.Context) iter.Seq2[ipset.Set, error] {
@@ -77,16 +64,62 @@ func (f *Fake) Sets(ctx context.Context) iter.Seq2[ipset.Set, error] {
 // Entries implements [ipset.Client].
 func (f *Fake) Entries(ctx context.Context, set string) iter.Seq2[ipset.Entry, error] {
 	return func(yield func(ipset.Entry, error) bool) {
+		for e, err := range f.Counters(ctx, set) {
+			if !yield(e.Entry, err) {
+				return
+			}
+		}
+	}
+}
+
+// Counters implements [ipset.Client].
+func (f *Fake) Counters(ctx context.Context, set string) iter.Seq2[ipset.CountedEntry, error] {
+	return func(yield func(ipset.CountedEntry, error) bool) {
 		entries, err := f.list(ctx, set)
 		if err != nil {
-			yield(ipset.Entry{}, err)
+			yield(ipset.CountedEntry{}, err)
 			return
 		}
 		yieldShuffled(entries, yield)
 	}
 }
 
-func (f *Fake) list(ctx context.Context, set string) ([]ipset.Entry, error) {
+// Test implements [ipset.Client].
+func (f *Fake) Test(ctx context.Context, set ipset.Set, key ipset.EntryKey) (bool, error) {
+	found, err := f.test(ctx, set, key)
+	if err != nil {
+		op := &vipkit.OpError{Op: "ipset test", Object: set.Name + " " + key.String(), Kind: err}
+		var r *refusal
+		if errors.As(err, &r) {
+			op.Kind, op.Err = r.kind, r.why
+		}
+		err = op
+	}
+	return found, err
+}
+
+func (f *Fake) test(ctx context.Context, set ipset.Set, key ipset.EntryKey) (bool, error) {
+	if err := f.asked(ctx, set.Name); err != nil {
+		return false, err
+	}
+	c := ipset.Change{Op: ipset.DeleteEntry, Set: set, Entry: ipset.Entry{EntryKey: key}}
+	if err := c.Validate(); err != nil {
+		return false, &refusal{fs.ErrInvalid, err}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	have := f.sets[set.Name]
+	if have == nil {
+		return false, fs.ErrNotExist
+	}
+	if err := have.fits(set); err != nil {
+		return false, err
+	}
+	have.expire(time.Now())
+	return have.test(key), nil
+}
+
+func (f *Fake) list(ctx context.Context, set string) ([]ipset.CountedEntry, error) {
 	if err := f.readable(ctx, set); err != nil {
 		return nil, err
 	}
@@ -103,39 +136,20 @@ func (f *Fake) list(ctx context.Context, set string) ([]ipset.Entry, error) {
 	return c.list(time.Now()), nil
 }
 
-func (c *content) list(now time.Time) []ipset.Entry {
-	c.expire(now)
-	entries := make([]ipset.Entry, 0, len(c.entries))
-	for _, h := range c.entries {
-		e := h.entry
-		if c.set.Timeout != 0 {
-			e.Timeout = ipset.Forever
-			if !h.expires.IsZero() {
-				e.Timeout = max(time.Second, h.expires.Sub(now).Truncate(time.Second))
-			}
-		}
-		entries = append(entries, e)
-	}
-	return entries
-}
-
-func (c *content) expire(now time.Time) {
-	if c.set.Timeout != 0 {
-		maps.DeleteFunc(c.entries, func(_ ipset.EntryKey, h held) bool {
-			return !h.expires.IsZero() && !now.Before(h.expires)
-		})
-	}
-}
-
 func (f *Fake) readable(ctx context.Context, set string) error {
+	if err := f.asked(ctx, set); err != nil {
+		return &vipkit.OpError{Op: "ipset list", Object: set, Kind: err}
+	}
+	return nil
+}
+
+// asked returns the error that a reading call ends with before it looks at anything.
+func (f *Fake) asked(ctx context.Context, set string) error {
 	err := ctx.Err()
 	if err == nil && f.FailRead != nil {
 		err = f.FailRead(set)
 	}
-	if err == nil {
-		return nil
-	}
-	return &vipkit.OpError{Op: "ipset list", Object: set, Kind: err}
+	return err
 }
 
 func yieldShuffled[T any](all []T, yield func(T, error) bool) {
@@ -197,7 +211,7 @@ func (f *Fake) apply(c ipset.Change) error {
 			return err
 		}
 	}
-	inUse := c.Op == ipset.DestroySet && f.InUse != nil && f.InUse(c.Set.Name)
+	inUse := (c.Op == ipset.DestroySet || c.Op == ipset.RenameSet) && f.InUse != nil && f.InUse(c.Set.Name)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	have := f.sets[c.Set.Name]
@@ -213,6 +227,8 @@ func (f *Fake) apply(c ipset.Change) error {
 			return vipkit.ErrInUse
 		}
 		delete(f.sets, c.Set.Name)
+	case ipset.RenameSet:
+		return f.rename(have, c, inUse)
 	case ipset.FlushSet:
 		clear(have.entries)
 	case ipset.SwapSets:
@@ -242,7 +258,20 @@ func (f *Fake) create(have *content, s ipset.Set) error {
 	if f.sets == nil {
 		f.sets = map[string]*content{}
 	}
-	f.sets[s.Name] = &content{set: s, entries: map[ipset.EntryKey]held{}}
+	f.sets[s.Name] = newContent(s)
+	return nil
+}
+
+func (f *Fake) rename(have *content, c ipset.Change, inUse bool) error {
+	switch {
+	case inUse:
+		return vipkit.ErrInUse
+	case f.sets[c.Other] != nil:
+		return fs.ErrExist
+	}
+	delete(f.sets, c.Set.Name)
+	have.set.Name = c.Other
+	f.sets[c.Other] = have
 	return nil
 }
 
@@ -257,47 +286,5 @@ func (f *Fake) swap(have *content, c ipset.Change) error {
 	have.set.Name, other.set.Name = c.Other, c.Set.Name
 	f.sets[c.Set.Name], f.sets[c.Other] = other, have
 	other.set.Name = c.Set.Name // last: a set may be swapped with itself
-	return nil
-}
-
-// change adds, updates or deletes an entry.
-func (c *content) change(ch ipset.Change) error {
-	s, e, now := c.set, ch.Entry, time.Now()
-	if ch.Set.Type != s.Type || ch.Set.Family != s.Family {
-		return invalid("the set is %s %v, not %s %v", s.Type, s.Family, ch.Set.Type, ch.Set.Family)
-	}
-	if s.Type == ipset.BitmapPort && (e.Port < s.PortFrom || e.Port > s.PortTo) {
-		return invalid("port %d is outside %d-%d", e.Port, s.PortFrom, s.PortTo)
-	}
-	c.expire(now)
-	_, exists := c.entries[e.EntryKey]
-	if ch.Op == ipset.DeleteEntry {
-		if !exists {
-			return fs.ErrNotExist
-		}
-		delete(c.entries, e.EntryKey)
-		return nil
-	}
-	switch {
-	case e.Comment != "" && !s.Comment:
-		return invalid("the set was created without comment")
-	case e.MarkMask != 0 && !s.SkbInfo:
-		return invalid("the set was created without skbinfo")
-	case e.Timeout != 0 && s.Timeout == 0:
-		return invalid("the set was created without timeout")
-	case exists && ch.Op == ipset.AddEntry:
-		return fs.ErrExist
-	case !exists && s.Type != ipset.BitmapPort && uint64(len(c.entries)) >= uint64(s.MaxElem):
-		return vipkit.ErrFull
-	}
-	h := held{entry: e}
-	if left := e.Timeout; s.Timeout != 0 && left != ipset.Forever {
-		if left == 0 {
-			left = s.Timeout
-		}
-		h.expires = now.Add(left)
-	}
-	h.entry.Timeout = 0
-	c.entries[e.EntryKey] = h
 	return nil
 }
