@@ -3,6 +3,7 @@ package vipkit
 import (
 	"errors"
 	"strings"
+	"syscall"
 )
 
 // Kinds of error for which the standard library has no word.
@@ -45,19 +46,31 @@ func (e *OpError) Error() string {
 	if e.Object != "" {
 		b.WriteString(" " + e.Object)
 	}
-	switch {
-	case e.Kind != nil:
-		b.WriteString(": " + e.Kind.Error())
-	case e.Err != nil:
-		b.WriteString(": " + e.Err.Error())
-	}
-	if e.Kind != nil && e.Err != nil && !errors.Is(e.Err, e.Kind) {
-		b.WriteString(": " + e.Err.Error())
+	if why := e.why(); why != "" {
+		b.WriteString(": " + why)
 	}
 	if e.Detail != "" {
 		b.WriteString(" (" + e.Detail + ")")
 	}
 	return b.String()
+}
+
+// why joins the words of Kind and Err, as far as they do not say the same.
+func (e *OpError) why() string {
+	var errno syscall.Errno
+	switch {
+	case e.Kind == nil && e.Err == nil:
+		return ""
+	case e.Kind == nil:
+		return e.Err.Error()
+	case e.Err == nil:
+		return e.Kind.Error()
+	case strings.Contains(e.Err.Error(), e.Kind.Error()):
+		return e.Err.Error()
+	case errors.Is(e.Err, e.Kind) && errors.As(e.Err, &errno) && e.Err.Error() == errno.Error():
+		return e.Kind.Error() // the number alone, in the system's words
+	}
+	return e.Kind.Error() + ": " + e.Err.Error()
 }
 
 // Unwrap returns Kind and Err, so that [errors.Is] finds either.
