@@ -11,5 +11,6 @@
 //
 // [Dump] prints a kernel, in memory or real, in the syntax of the operator's
 // tools; [Host.Load] reads it back, so a dump from a user's host is a test. A
-// [Recorder] stands before any kernel and records, counts, and fails writes.
+// [Recorder] stands before any kernel and records, counts, and does to single
+// operations what a [Fault] says.
 package kerneltest

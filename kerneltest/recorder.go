@@ -4,39 +4,28 @@ import (
 	"context"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 
-	"github.com/vipkit/vipkit"
-	"github.com/vipkit/vipkit/conntrack"
-	"github.com/vipkit/vipkit/dummy"
-	"github.com/vipkit/vipkit/ipset"
-	"github.com/vipkit/vipkit/iptables"
-	"github.com/vipkit/vipkit/ipvs"
 	"github.com/vipkit/vipkit/proxier"
 )
 
 // Recorder stands between a proxier and a kernel, in memory or real. It writes
-// down every write in the syntax of the operator's tools, counts reads, and
-// makes single writes fail. It is safe for concurrent use.
+// down every write in the syntax of the operator's tools, counts reads, and does
+// to single operations what a [Fault] says. It is safe for concurrent use.
 type Recorder struct {
-	// Fault, if set, is asked before every write, with the number of the
-	// write from 0 and its text. A restore of iptables is one write. Set it
-	// before the recorder is used.
-	Fault func(n int, write string) Fault
+	// Fault, if set, is asked before every write. A change of a batch is one
+	// write, and with faults travels alone; so is a whole restore of iptables.
+	// Set it before the recorder is used.
+	Fault Faults
+	// ReadFault, if set, is asked before every read: a listing, or a question
+	// after one thing. Set it before the recorder is used.
+	ReadFault Faults
 
-	kernel proxier.Kernel
-	mu     sync.Mutex
-	writes []string
-	reads  int
-}
-
-// Fault is what becomes of one write. The zero value lets it pass.
-type Fault struct {
-	// Before fails the write instead of carrying it out.
-	Before error
-	// After fails it after it was carried out: the answer was lost.
-	After error
+	kernel  proxier.Kernel
+	mu      sync.Mutex
+	writes  []string
+	reads   int
+	crashed bool
 }
 
 // Record returns a recorder in front of k.
@@ -50,7 +39,7 @@ func (r *Recorder) Kernel() proxier.Kernel {
 		IPTables:  recordedIPTables{r.kernel.IPTables, r},
 		Dummy:     recordedDummy{r.kernel.Dummy, r},
 		Conntrack: recordedConntrack{r.kernel.Conntrack, r},
-		Sysctl:    r.kernel.Sysctl,
+		Sysctl:    recordedSysctl{r.kernel.Sysctl, r},
 	}
 }
 
@@ -69,211 +58,148 @@ func (r *Recorder) Reads() int {
 	return r.reads
 }
 
-// Reset forgets what was recorded.
+// Reset forgets what was recorded, but for a crash.
 func (r *Recorder) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.writes, r.reads = nil, 0
 }
 
-func (r *Recorder) read() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.reads++
+// read records one read and returns what is to become of it, after its delay.
+func (r *Recorder) read(ctx context.Context, text string) Fault {
+	return r.operation(ctx, r.ReadFault, text, func() int {
+		r.reads++
+		return r.reads - 1
+	})
 }
 
-// write records one write and returns what is to become of it.
-func (r *Recorder) write(text string) Fault {
+// write records one write and returns what is to become of it, after its delay.
+func (r *Recorder) write(ctx context.Context, text string) Fault {
+	return r.operation(ctx, r.Fault, text, func() int {
+		r.writes = append(r.writes, text)
+		return len(r.writes) - 1
+	})
+}
+
+func (r *Recorder) operation(ctx context.Context, faults Faults, text string, record func() int) Fault {
 	r.mu.Lock()
-	n := len(r.writes)
-	r.writes = append(r.writes, text)
+	if r.crashed {
+		r.mu.Unlock()
+		return Fault{Before: ErrCrashed}
+	}
+	n := record()
 	r.mu.Unlock()
-	if r.Fault == nil {
+	if faults == nil {
 		return Fault{}
 	}
-	return r.Fault(n, text)
+	f := faults(n, text)
+	if f.Crash {
+		r.mu.Lock()
+		r.crashed = true
+		r.mu.Unlock()
+		if f.Before == nil && f.After == nil {
+			f.After = ErrCrashed
+		}
+	}
+	f.wait(ctx)
+	return f
+}
+
+// recordAll records a whole batch, unless the process has crashed.
+func recordAll[C any](r *Recorder, changes []C, text func(C) string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.crashed {
+		return false
+	}
+	for _, c := range changes {
+		r.writes = append(r.writes, text(c))
+	}
+	return true
 }
 
 // apply records a batch. Without faults it passes on whole.
-func apply[C any](r *Recorder, changes []C, text func(C) string, write func([]C) []error) []error {
-	if r.Fault == nil {
-		for _, c := range changes {
-			r.write(text(c))
-		}
+func apply[C any](ctx context.Context, r *Recorder, changes []C, text func(C) string, write func([]C) []error) []error {
+	if r.Fault == nil && recordAll(r, changes, text) {
 		return write(changes)
 	}
-	errs := make([]error, len(changes))
-	failed := false
+	var errs []error
 	for i, c := range changes {
-		f := r.write(text(c))
-		if f.Before != nil {
-			errs[i] = f.Before
-		} else if e := write([]C{c}); e != nil {
-			errs[i] = e[0]
-		} else {
-			errs[i] = f.After
+		_, err := carryOut(r.write(ctx, text(c)), func() (none struct{}, err error) {
+			if e := write([]C{c}); e != nil {
+				err = e[0]
+			}
+			return none, err
+		})
+		if err != nil && errs == nil {
+			errs = make([]error, len(changes))
 		}
-		failed = failed || errs[i] != nil
-	}
-	if !failed {
-		return nil
+		if err != nil {
+			errs[i] = err
+		}
 	}
 	return errs
 }
 
-type recordedIPVS struct {
-	ipvs.Client
-	r *Recorder
+// writeOne records a write that is no batch.
+func writeOne[T any](ctx context.Context, r *Recorder, text string, write func() (T, error)) (T, error) {
+	return carryOut(r.write(ctx, text), write)
 }
 
-func (c recordedIPVS) Info(ctx context.Context) (ipvs.Info, error) {
-	c.r.read()
-	return c.Client.Info(ctx)
+// one records a write that answers with an error alone.
+func (r *Recorder) one(ctx context.Context, text string, write func() error) error {
+	_, err := writeOne(ctx, r, text, func() (struct{}, error) { return struct{}{}, write() })
+	return err
 }
 
-func (c recordedIPVS) Services(ctx context.Context) iter.Seq2[ipvs.ServiceInfo, error] {
-	c.r.read()
-	return c.Client.Services(ctx)
+// readOne records a read of one thing.
+func readOne[T any](ctx context.Context, r *Recorder, text string, read func() (T, error)) (T, error) {
+	return carryOut(r.read(ctx, text), read)
 }
 
-func (c recordedIPVS) Destinations(ctx context.Context, of ipvs.Key) iter.Seq2[ipvs.DestinationInfo, error] {
-	c.r.read()
-	return c.Client.Destinations(ctx, of)
-}
-
-func (c recordedIPVS) Servers(ctx context.Context, full func(ipvs.Key) bool) iter.Seq2[ipvs.Row, error] {
-	c.r.read()
-	return c.Client.Servers(ctx, full)
-}
-
-func (c recordedIPVS) Apply(ctx context.Context, changes []ipvs.Change) []error {
-	return apply(c.r, changes, func(ch ipvs.Change) string { return "ipvsadm " + ch.String() },
-		func(b []ipvs.Change) []error { return c.Client.Apply(ctx, b) })
-}
-
-type recordedIPSet struct {
-	ipset.Client
-	r *Recorder
-}
-
-func (c recordedIPSet) Sets(ctx context.Context) iter.Seq2[ipset.Set, error] {
-	c.r.read()
-	return c.Client.Sets(ctx)
-}
-
-func (c recordedIPSet) Entries(ctx context.Context, set string) iter.Seq2[ipset.Entry, error] {
-	c.r.read()
-	return c.Client.Entries(ctx, set)
-}
-
-func (c recordedIPSet) Apply(ctx context.Context, changes []ipset.Change) []error {
-	return apply(c.r, changes, func(ch ipset.Change) string { return "ipset " + ch.String() },
-		func(b []ipset.Change) []error { return c.Client.Apply(ctx, b) })
-}
-
-type recordedIPTables struct {
-	iptables.Client
-	r *Recorder
-}
-
-func (c recordedIPTables) Save(ctx context.Context, f vipkit.Family, tables ...string) ([]iptables.Table, error) {
-	c.r.read()
-	return c.Client.Save(ctx, f, tables...)
-}
-
-func (c recordedIPTables) Restore(ctx context.Context, f vipkit.Family, edits []iptables.Edit) error {
-	tool := "iptables"
-	if f == vipkit.IPv6 {
-		tool = "ip6tables"
-	}
-	lines := make([]string, len(edits))
-	for i, e := range edits {
-		lines[i] = tool + " -t " + e.String()
-	}
-	fault := c.r.write(strings.Join(lines, "\n"))
-	if fault.Before != nil {
-		return fault.Before
-	}
-	if err := c.Client.Restore(ctx, f, edits); err != nil {
-		return err
-	}
-	return fault.After
-}
-
-type recordedDummy struct {
-	dummy.Client
-	r *Recorder
-}
-
-func (c recordedDummy) Link(ctx context.Context, name string) (dummy.Link, error) {
-	c.r.read()
-	return c.Client.Link(ctx, name)
-}
-
-func (c recordedDummy) Addresses(ctx context.Context, link string) iter.Seq2[dummy.Address, error] {
-	c.r.read()
-	return c.Client.Addresses(ctx, link)
-}
-
-func (c recordedDummy) CreateLink(ctx context.Context, l dummy.Link) error {
-	return c.one("ip link add "+l.Name+" type dummy", func() error { return c.Client.CreateLink(ctx, l) })
-}
-
-func (c recordedDummy) DeleteLink(ctx context.Context, name string) error {
-	return c.one("ip link del "+name, func() error { return c.Client.DeleteLink(ctx, name) })
-}
-
-func (c recordedDummy) SetLinkUp(ctx context.Context, name string) error {
-	return c.one("ip link set "+name+" up", func() error { return c.Client.SetLinkUp(ctx, name) })
-}
-
-func (c recordedDummy) one(text string, write func() error) error {
-	errs := apply(c.r, []string{text}, strings.Clone, func([]string) []error { return []error{write()} })
-	if errs == nil {
-		return nil
-	}
-	return errs[0]
-}
-
-func (c recordedDummy) Apply(ctx context.Context, link string, changes []dummy.Change) []error {
-	return apply(c.r, changes, func(ch dummy.Change) string { return ch.String(link) },
-		func(b []dummy.Change) []error { return c.Client.Apply(ctx, link, b) })
-}
-
-type recordedConntrack struct {
-	conntrack.Client
-	r *Recorder
-}
-
-func (c recordedConntrack) Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[conntrack.Flow, error] {
-	c.r.read()
-	return c.Client.Flows(ctx, of...)
-}
-
-func (c recordedConntrack) Delete(ctx context.Context, flows []conntrack.Flow) (int, error) {
-	f := c.r.write("conntrack -D of known flows")
+func carryOut[T any](f Fault, do func() (T, error)) (T, error) {
+	var none T
 	if f.Before != nil {
-		return 0, f.Before
+		return none, f.Before
 	}
-	n, err := c.Client.Delete(ctx, flows)
-	if err != nil {
-		return n, err
+	v, err := do()
+	if err == nil && f.After != nil {
+		return none, f.After
 	}
-	return n, f.After
+	return v, err
 }
 
-func (c recordedConntrack) DeleteMatching(ctx context.Context, matches []conntrack.Match) (int, error) {
-	lines := make([]string, len(matches))
-	for i, m := range matches {
-		lines[i] = "conntrack " + m.String()
+// readAll records a read that yields.
+func readAll[T any](ctx context.Context, r *Recorder, text string, from iter.Seq2[T, error]) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		f := r.read(ctx, text)
+		switch {
+		case f.Before != nil:
+			yield(none, f.Before)
+			return
+		case f.After == nil && !f.Partial:
+			from(yield)
+			return
+		}
+		var all []T
+		for v, err := range from {
+			if err != nil {
+				yield(none, err)
+				return
+			}
+			all = append(all, v)
+		}
+		if f.Partial {
+			all = all[:len(all)/2]
+		}
+		for _, v := range all {
+			if !yield(v, nil) {
+				return
+			}
+		}
+		if f.After != nil {
+			yield(none, f.After)
+		}
 	}
-	f := c.r.write(strings.Join(lines, "\n"))
-	if f.Before != nil {
-		return 0, f.Before
-	}
-	n, err := c.Client.DeleteMatching(ctx, matches)
-	if err != nil {
-		return n, err
-	}
-	return n, f.After
 }
