@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/nl"
 )
 
@@ -39,11 +38,8 @@ func (c *Conn) Addresses(ctx context.Context, link string) iter.Seq2[Address, er
 
 // index returns the number of a link.
 func (c *Conn) index(ctx context.Context, op, name string) (uint32, error) {
-	link, err := c.find(ctx, op, name)
-	if err != nil {
-		return 0, err
-	}
-	return uint32(link.Attrs().Index), nil
+	_, index, err := c.find(ctx, op, "ip link show "+name, name)
+	return index, err
 }
 
 // list yields what a link holds by one means in one family, and reports whether
@@ -69,24 +65,11 @@ func (c *Conn) list(ctx context.Context, link string, index uint32, family uint8
 
 // listError gives an error of a dump its kind. The context's own stays as it is.
 func listError(ctx context.Context, link string, means Means, err error) error {
-	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return err
-	}
 	object := "ip addr show dev " + link
 	if means == ByRoute {
 		object = "ip route show dev " + link + " table local proto static"
 	}
-	e := &vipkit.OpError{Op: "dummy list", Object: object, Err: err}
-	var errno syscall.Errno
-	switch {
-	case errors.As(err, &errno):
-		e.Detail, e.Kind = classify(list, errno)
-	case errors.Is(err, vipkit.ErrInterrupted):
-		e.Kind = vipkit.ErrInterrupted
-	case errors.Is(err, vipkit.ErrReplyLost):
-		e.Kind = vipkit.ErrReplyLost
-	}
-	return e
+	return linkError(ctx, "dummy list", object, list, err)
 }
 
 // Apply implements [Client]. It costs one request to find the link and one

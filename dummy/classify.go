@@ -12,6 +12,7 @@ type operation uint8
 const (
 	getLink operation = iota
 	createLink
+	updateLink
 	deleteLink
 	list
 	addAddress

@@ -12,7 +12,10 @@ import (
 // Linux.
 type Conn struct{}
 
-var _ Client = (*Conn)(nil)
+var (
+	_ Client  = (*Conn)(nil)
+	_ Watcher = (*Conn)(nil)
+)
 
 // Open fails with errors.ErrUnsupported.
 func Open(*Config) (*Conn, error) { return nil, errors.ErrUnsupported }
@@ -29,8 +32,8 @@ func (*Conn) Link(context.Context, string) (Link, error) { return Link{}, errors
 // CreateLink implements [Client].
 func (*Conn) CreateLink(context.Context, Link) error { return errors.ErrUnsupported }
 
-// SetLinkUp implements [Client].
-func (*Conn) SetLinkUp(context.Context, string) error { return errors.ErrUnsupported }
+// UpdateLink implements [Client].
+func (*Conn) UpdateLink(context.Context, Link) error { return errors.ErrUnsupported }
 
 // DeleteLink implements [Client].
 func (*Conn) DeleteLink(context.Context, string) error { return errors.ErrUnsupported }
@@ -47,4 +50,9 @@ func (*Conn) Apply(_ context.Context, _ string, changes []Change) []error {
 		errs[i] = errors.ErrUnsupported
 	}
 	return errs
+}
+
+// Watch implements [Watcher].
+func (*Conn) Watch(context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) { yield(Event{}, errors.ErrUnsupported) }
 }

@@ -12,22 +12,24 @@ const MaxNameLen = 15
 
 // Link is a link's identity and state. It is comparable.
 type Link struct {
-	// Name is 1–15 bytes without '/', ':' or white space.
+	// Name is 1–15 bytes without '/', ':', '%' or white space.
 	Name string
 	// Kind is the kernel's name for the type of link: "dummy" for ours.
 	Kind string
 	// Up is the administrative state.
 	Up bool
-	// MTU in bytes; zero leaves the kernel's default (1500).
+	// MTU is 1280–65535 bytes. Zero leaves it as it is; a new link has 1500.
 	MTU int
+	// Group is the link's group, which says whose the link is: see [Group].
+	// Zero, where every link is at first, leaves it as it is.
+	Group uint32
 }
 
 // Means is how a link holds an address.
 type Means uint8
 
 // The two means. Either makes the kernel take packets for the address as its
-// own. See docs/decisions for what each does to `ip addr`, ARP and source
-// addresses.
+// own; the package comment has what tells them apart.
 const (
 	// ByAddress binds an address with full prefix length (RTM_NEWADDR). The
 	// cost of one grows with the number on the link.
@@ -75,15 +77,18 @@ type Client interface {
 	Link(ctx context.Context, name string) (Link, error)
 
 	// CreateLink creates a dummy link, which generates no link-local address.
-	// It fails with fs.ErrExist if a link of that name is there, of whatever
-	// kind, with fs.ErrInvalid for what [Link.Validate] refuses, with
-	// fs.ErrPermission, and with errors.ErrUnsupported where the module
-	// dummy is missing.
+	// It is in its group from its first moment on. It fails with fs.ErrExist
+	// if a link of that name is there, of whatever kind, with fs.ErrInvalid
+	// for what [Link.Validate] refuses, with fs.ErrPermission, and with
+	// errors.ErrUnsupported where the module dummy is missing.
 	CreateLink(ctx context.Context, l Link) error
 
-	// SetLinkUp brings the named link up; one that is up stays so. It fails
-	// with fs.ErrNotExist, and with fs.ErrInvalid if it is not a dummy link.
-	SetLinkUp(ctx context.Context, name string) error
+	// UpdateLink brings the dummy link of that name up or down, gives it the
+	// MTU and puts it into the group, either of these if it is not zero. A
+	// link that goes down loses its IPv6 addresses and IPv6 routes and keeps
+	// those of IPv4. It fails with fs.ErrNotExist, and with fs.ErrInvalid for
+	// what [Link.Validate] refuses, or if the link is not a dummy link.
+	UpdateLink(ctx context.Context, l Link) error
 
 	// DeleteLink deletes the named link with all its addresses. It fails
 	// with fs.ErrNotExist, and with fs.ErrInvalid if it is not a dummy link.

@@ -92,20 +92,36 @@ func (c Change) String(link string) string {
 }
 
 // String returns the link as the command of ip(8) that makes it: "ip link add
-// vipkit0 mtu 1500 up type dummy".
+// vipkit0 mtu 1500 group 7 up type dummy".
 func (l Link) String() string {
-	var b strings.Builder
-	b.WriteString("ip link add " + l.Name)
-	if l.MTU != 0 {
-		fmt.Fprintf(&b, " mtu %d", l.MTU)
-	}
+	b := l.appendSettings([]byte("ip link add "))
 	if l.Up {
-		b.WriteString(" up")
+		b = append(b, " up"...)
 	}
 	kind := l.Kind
 	if kind == "" {
 		kind = Kind
 	}
-	b.WriteString(" type " + kind)
-	return b.String()
+	return string(append(append(b, " type "...), kind...))
+}
+
+// UpdateString returns the command of ip(8) that gives a link that is there these
+// settings: "ip link set vipkit0 mtu 1500 group 7 up".
+func (l Link) UpdateString() string {
+	b := l.appendSettings([]byte("ip link set "))
+	if l.Up {
+		return string(append(b, " up"...))
+	}
+	return string(append(b, " down"...))
+}
+
+func (l Link) appendSettings(b []byte) []byte {
+	b = append(b, l.Name...)
+	if l.MTU != 0 {
+		b = strconv.AppendInt(append(b, " mtu "...), int64(l.MTU), 10)
+	}
+	if l.Group != 0 {
+		b = strconv.AppendUint(append(b, " group "...), uint64(l.Group), 10)
+	}
+	return b
 }

@@ -12,6 +12,7 @@ import (
 
 // Lengths of the fixed headers.
 const (
+	ifInfoMsgLen = 16 // struct ifinfomsg
 	ifAddrMsgLen = 8  // struct ifaddrmsg
 	rtMsgLen     = 12 // struct rtmsg
 )

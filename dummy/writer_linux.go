@@ -53,20 +53,11 @@ func (w *writer) failAll(err error) []error {
 // refused records the kernel's refusal of one message.
 func (w *writer) refused(ctx context.Context, f nl.Failure) {
 	i := w.sent[f.Index]
-	e := &vipkit.OpError{Err: f.Errno, Detail: f.Message}
-	switch {
-	case f.Lost:
-		e.Kind, e.Err = vipkit.ErrReplyLost, nil
-	case f.Errno == unix.ECANCELED && ctx.Err() != nil:
-		e.Err = ctx.Err()
-	default:
-		detail, kind := classify(operationOf(w.changes[i]), f.Errno)
-		e.Kind = kind
-		if e.Detail == "" {
-			e.Detail = detail
-		}
+	if f.Errno == unix.ECANCELED && ctx.Err() != nil {
+		w.fail(i, &vipkit.OpError{Err: ctx.Err()})
+		return
 	}
-	w.fail(i, e)
+	w.fail(i, refusal("", "", operationOf(w.changes[i]), f))
 }
 
 func (w *writer) failed(i int) bool { return w.errs != nil && w.errs[i] != nil }

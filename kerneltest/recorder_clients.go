@@ -130,8 +130,8 @@ func (c recordedDummy) DeleteLink(ctx context.Context, name string) error {
 	return c.r.one(ctx, "ip link del "+name, func() error { return c.Client.DeleteLink(ctx, name) })
 }
 
-func (c recordedDummy) SetLinkUp(ctx context.Context, name string) error {
-	return c.r.one(ctx, "ip link set "+name+" up", func() error { return c.Client.SetLinkUp(ctx, name) })
+func (c recordedDummy) UpdateLink(ctx context.Context, l dummy.Link) error {
+	return c.r.one(ctx, l.UpdateString(), func() error { return c.Client.UpdateLink(ctx, l) })
 }
 
 func (c recordedDummy) Apply(ctx context.Context, link string, changes []dummy.Change) []error {

@@ -206,7 +206,7 @@ func (r *run) link(ctx context.Context, l LinkChange) error {
 	case LinkDel:
 		return r.kernel.Dummy.DeleteLink(ctx, l.Link.Name)
 	case LinkSetUp:
-		return r.kernel.Dummy.SetLinkUp(ctx, l.Link.Name)
+		return r.kernel.Dummy.UpdateLink(ctx, l.Link)
 	default:
 		return r.kernel.Dummy.CreateLink(ctx, l.Link)
 	}

@@ -1,5 +1,3 @@
-// Package dummytest has a fake of package dummy, and the contract that the fake
-// and the real thing must both pass.
 package dummytest
 
 import (
@@ -16,7 +14,8 @@ import (
 
 // Call is one use of a Fake, as its hooks see it.
 type Call struct {
-	// Op is "link", "create link", "delete link", "list" or "apply".
+	// Op is "link", "create link", "update link", "delete link", "list",
+	// "apply" or "watch".
 	Op   string
 	Link string
 	// Changes are those of Apply, a copy.
@@ -35,20 +34,30 @@ type Fake struct {
 
 	mu    sync.Mutex
 	links map[string]*link
+	last  int // the index of the newest link
+	// changed is closed when something changes; overflows counts calls of
+	// Overflow.
+	changed   chan struct{}
+	overflows int
 }
 
 // link is a link and what it holds.
 type link struct {
 	dummy.Link
-	addrs map[dummy.Address]bool
+	index  int
+	addrs  map[dummy.Address]bool
+	others map[dummy.HostKey]dummy.HostAddress // that are no virtual addresses of ours
 }
 
-var _ dummy.Client = (*Fake)(nil)
+var (
+	_ dummy.Client  = (*Fake)(nil)
+	_ dummy.Watcher = (*Fake)(nil)
+)
 
 // Link implements [dummy.Client].
 func (f *Fake) Link(ctx context.Context, name string) (found dummy.Link, err error) {
 	err = f.call(ctx, Call{Op: "link", Link: name}, func() error {
-		l, err := f.find("dummy link", name)
+		l, err := f.find("dummy link", "ip link show "+name, name)
 		if err != nil {
 			return err
 		}
@@ -71,23 +80,34 @@ func (f *Fake) CreateLink(ctx context.Context, l dummy.Link) error {
 		if l.MTU == 0 {
 			l.MTU = 1500
 		}
-		f.links[l.Name] = &link{Link: l, addrs: map[dummy.Address]bool{}}
+		f.addLink(l)
 		return nil
 	})
 }
 
-// SetLinkUp implements [dummy.Client].
-func (f *Fake) SetLinkUp(ctx context.Context, name string) error {
-	const op = "dummy set link up"
-	return f.call(ctx, Call{Op: "set link up", Link: name}, func() error {
-		l, err := f.find(op, name)
+// UpdateLink implements [dummy.Client].
+func (f *Fake) UpdateLink(ctx context.Context, want dummy.Link) error {
+	const op = "dummy update link"
+	return f.call(ctx, Call{Op: "update link", Link: want.Name}, func() error {
+		if err := want.Validate(); err != nil {
+			return &vipkit.OpError{Op: op, Object: want.UpdateString(), Kind: fs.ErrInvalid, Err: err}
+		}
+		l, err := f.findDummy(op, want.UpdateString(), want.Name)
 		if err != nil {
 			return err
 		}
-		if l.Kind != dummy.Kind {
-			return &vipkit.OpError{Op: op, Object: "ip link set " + name + " up", Kind: fs.ErrInvalid, Detail: "a link of kind " + l.Kind}
+		if want.MTU != 0 {
+			l.MTU = want.MTU
 		}
-		l.Up = true
+		if want.Group != 0 {
+			l.Group = want.Group
+		}
+		if l.Up && !want.Up {
+			maps.DeleteFunc(l.addrs, func(a dummy.Address, _ bool) bool { return a.Addr.Is6() })
+			maps.DeleteFunc(l.others, func(k dummy.HostKey, _ dummy.HostAddress) bool { return k.Prefix.Addr().Is6() })
+		}
+		l.Up = want.Up
+		f.wake()
 		return nil
 	})
 }
@@ -95,14 +115,11 @@ func (f *Fake) SetLinkUp(ctx context.Context, name string) error {
 // DeleteLink implements [dummy.Client].
 func (f *Fake) DeleteLink(ctx context.Context, name string) error {
 	return f.call(ctx, Call{Op: "delete link", Link: name}, func() error {
-		l, err := f.find("dummy delete link", name)
-		if err != nil {
+		if _, err := f.findDummy("dummy delete link", "ip link del "+name, name); err != nil {
 			return err
 		}
-		if l.Kind != dummy.Kind {
-			return &vipkit.OpError{Op: "dummy delete link", Object: "ip link del " + name, Kind: fs.ErrInvalid, Detail: "a link of kind " + l.Kind}
-		}
 		delete(f.links, name)
+		f.wake()
 		return nil
 	})
 }
@@ -113,7 +130,7 @@ func (f *Fake) Addresses(ctx context.Context, name string) iter.Seq2[dummy.Addre
 	return func(yield func(dummy.Address, error) bool) {
 		var addrs []dummy.Address
 		err := f.call(ctx, Call{Op: "list", Link: name}, func() error {
-			l, err := f.find("dummy list", name)
+			l, err := f.find("dummy list", "ip link show "+name, name)
 			if err != nil {
 				return err
 			}
@@ -150,7 +167,7 @@ func (f *Fake) Apply(ctx context.Context, name string, changes []dummy.Change) [
 		errs[i] = e
 	}
 	err := f.call(ctx, Call{Op: "apply", Link: name, Changes: slices.Clone(changes)}, func() error {
-		l, missing := f.find("dummy apply", name)
+		l, missing := f.find("dummy apply", "", name)
 		for i, c := range changes {
 			if err := c.Validate(); err != nil {
 				fail(i, &vipkit.OpError{Kind: fs.ErrInvalid, Err: err})
@@ -160,6 +177,7 @@ func (f *Fake) Apply(ctx context.Context, name string, changes []dummy.Change) [
 				fail(i, &vipkit.OpError{Kind: kind})
 			}
 		}
+		f.wake()
 		return nil
 	})
 	if err != nil {
@@ -197,8 +215,13 @@ func (f *Fake) change(l *link, c dummy.Change) error {
 // one of ours.
 func (f *Fake) routed(a dummy.Address) bool {
 	for _, l := range f.links {
-		if l.addrs[a] || a.Addr.Is4() && l.Up && l.addrs[dummy.Address{Addr: a.Addr}] {
+		if l.addrs[a] || a.Addr.Is4() && l.addrs[dummy.Address{Addr: a.Addr}] {
 			return true
+		}
+		for k := range l.others {
+			if a.Addr.Is4() && k.Prefix.Addr() == a.Addr {
+				return true
+			}
 		}
 	}
 	return false
@@ -229,17 +252,8 @@ func (f *Fake) locked(do func() error) error {
 	return do()
 }
 
-// all returns the links, of which every host has lo.
-func (f *Fake) all() map[string]*link {
-	if f.links == nil {
-		f.links = map[string]*link{"lo": {Link: dummy.Link{Name: "lo", Up: true, MTU: 65536}, addrs: map[dummy.Address]bool{}}}
-	}
-	return f.links
-}
-
 // find returns a link, or an error that is not nil.
-func (f *Fake) find(op, name string) (*link, *vipkit.OpError) {
-	object := "ip link show " + name
+func (f *Fake) find(op, object, name string) (*link, *vipkit.OpError) {
 	if err := dummy.CheckName(name); err != nil {
 		return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrInvalid, Err: err}
 	}
@@ -247,4 +261,16 @@ func (f *Fake) find(op, name string) (*link, *vipkit.OpError) {
 		return l, nil
 	}
 	return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrNotExist}
+}
+
+// findDummy returns a dummy link.
+func (f *Fake) findDummy(op, object, name string) (*link, error) {
+	l, err := f.find(op, object, name)
+	if err != nil {
+		return nil, err
+	}
+	if l.Kind != dummy.Kind {
+		return nil, &vipkit.OpError{Op: op, Object: object, Kind: fs.ErrInvalid, Detail: "a link of kind " + l.Kind}
+	}
+	return l, nil
 }

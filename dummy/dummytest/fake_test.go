@@ -11,7 +11,7 @@ import (
 )
 
 func TestFakeClient(t *testing.T) {
-	TestClient(t, func(*testing.T) dummy.Client { return new(Fake) })
+	TestClient(t, func(*testing.T) Client { return new(Fake) })
 }
 
 func TestFakeDumpLoad(t *testing.T) {

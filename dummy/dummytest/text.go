@@ -12,8 +12,9 @@ import (
 	"github.com/vipkit/vipkit/dummy"
 )
 
-// Dump returns all dummy links and what any link holds, sorted, as commands that
-// ip -batch would take to make them.
+// Dump returns all dummy links and the virtual addresses of any link, sorted, as
+// commands that ip -batch would take to make them. What SetHostAddress gave is not
+// among them.
 func (f *Fake) Dump() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -57,25 +58,31 @@ func (f *Fake) Load(text string) error {
 	loaded.all()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.links = loaded.links
+	f.links, f.last = loaded.links, loaded.last
+	f.wake()
 	return lines.Err()
 }
 
-// parseLink reads "link add NAME [mtu N] [up] type dummy".
+// parseLink reads "link add NAME [mtu N] [group N] [up] type dummy".
 func parseLink(words []string) (l dummy.Link, ok bool) {
 	if len(words) < 5 || words[0] != "link" || words[1] != "add" {
 		return l, false
 	}
 	l.Name, words = words[2], words[3:]
-	if words[0] == "mtu" {
-		n, err := strconv.Atoi(words[1])
-		if err != nil || len(words) < 4 {
+	for len(words) > 2 {
+		n, err := strconv.ParseUint(words[1], 10, 32)
+		switch {
+		case words[0] == "up":
+			l.Up, words = true, words[1:]
+			continue
+		case words[0] == "mtu" && err == nil:
+			l.MTU = int(n)
+		case words[0] == "group" && err == nil:
+			l.Group = uint32(n)
+		default:
 			return l, false
 		}
-		l.MTU, words = n, words[2:]
-	}
-	if words[0] == "up" {
-		l.Up, words = true, words[1:]
+		words = words[2:]
 	}
 	return l, slices.Equal(words, []string{"type", dummy.Kind})
 }
