@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// waitDelay is how long a killed program's children may hold its output open.
+// waitDelay is how long a killed program's output may be held open.
 const waitDelay = time.Second
 
 // packages names the Debian package of each program that vipkit starts.
@@ -55,6 +55,7 @@ func (e Exec) Run(ctx context.Context, stdin []byte, name string, args ...string
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr
 	cmd.WaitDelay = waitDelay
+	killGroup(cmd)
 	if err := startIn(e.Namespace, cmd); err != nil {
 		return Result{}, fmt.Errorf("start %s: %w", name, err)
 	}

@@ -1,9 +1,12 @@
 package run
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
+	"syscall"
 
 	"github.com/vishvananda/netns"
 )
@@ -14,6 +17,19 @@ func startIn(namespace string, cmd *exec.Cmd) error {
 		return cmd.Start()
 	}
 	return InNamespace(namespace, cmd.Start)
+}
+
+// killGroup starts cmd in a process group of its own, all of which dies when its
+// context is done: what a tool has started too, such as modprobe.
+func killGroup(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error {
+		err := syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		if errors.Is(err, syscall.ESRCH) {
+			return os.ErrProcessDone
+		}
+		return err
+	}
 }
 
 // InNamespace calls f on a thread of its own that has entered the network

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +15,8 @@ import (
 // leakPatience is how long goroutines and descriptors may take to go.
 const leakPatience = 2 * time.Second
 
-// Main runs the tests, then fails if goroutines or open files are left that were
-// not there before. Use it as
+// Main runs the tests, then fails if goroutines, open files or child processes are
+// left that were not there before. Use it as
 //
 //	func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 func Main(m *testing.M) int {
@@ -31,9 +32,9 @@ func Main(m *testing.M) int {
 	return 0
 }
 
-// CheckLeaks fails the test if, after its other clean-up functions, goroutines or
-// open files are left that were not there when CheckLeaks was called. Tests that
-// run in parallel with it disturb it.
+// CheckLeaks fails the test if, after its other clean-up functions, goroutines,
+// open files or child processes are left that were not there when CheckLeaks was
+// called. Tests that run in parallel with it disturb it.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	before := takeInventory()
@@ -45,14 +46,15 @@ func CheckLeaks(t testing.TB) {
 }
 
 // inventory is the set of goroutines, by their first line without the state, and
-// of open files, by number and target.
+// of other things: open files, by number and target, and child processes, by number
+// and program.
 type inventory struct {
 	goroutines map[string]string
-	files      map[string]bool
+	things     map[string]bool
 }
 
 func takeInventory() inventory {
-	inv := inventory{goroutines: map[string]string{}, files: map[string]bool{}}
+	inv := inventory{goroutines: map[string]string{}, things: map[string]bool{}}
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for stack := range strings.SplitSeq(string(buf), "\n\n") {
@@ -64,10 +66,27 @@ func takeInventory() inventory {
 		target, err := os.Readlink(link)
 		// The runtime's poller opens two anonymous files and keeps them.
 		if err == nil && !strings.HasPrefix(target, "anon_inode:[event") && !strings.HasPrefix(target, "/proc/") {
-			inv.files["open file "+filepath.Base(link)+": "+target] = true
+			inv.things["open file "+filepath.Base(link)+": "+target] = true
 		}
 	}
+	children(inv.things)
 	return inv
+}
+
+// children adds the child processes, those too that ended and that nobody waited for.
+func children(things map[string]bool) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// 1234 (program) S 1 …: the program may have any letter in it.
+		head, tail, _ := strings.Cut(string(stat), ") ")
+		if fields := strings.Fields(tail); len(fields) > 1 && fields[1] == strconv.Itoa(os.Getpid()) {
+			things["process "+head+")"] = true
+		}
+	}
 }
 
 // wait returns what is there now and was not in before, once nothing is or
@@ -90,9 +109,9 @@ func (before inventory) missing(now inventory) []string {
 			leaks = append(leaks, stack)
 		}
 	}
-	for file := range now.files {
-		if !before.files[file] {
-			leaks = append(leaks, file)
+	for thing := range now.things {
+		if !before.things[thing] {
+			leaks = append(leaks, thing)
 		}
 	}
 	slices.Sort(leaks)

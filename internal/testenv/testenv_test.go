@@ -2,7 +2,10 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,13 +22,20 @@ func TestLeaks(t *testing.T) {
 	go func() { <-stop }()
 	file, err := os.Open(os.DevNull)
 	require.NoError(t, err)
+	child := exec.Command("sh", "-c", "read word")
+	stdin, err := child.StdinPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
 	leaks := before.wait(20 * time.Millisecond)
 	close(stop)
 	require.NoError(t, file.Close())
+	require.NoError(t, stdin.Close())
+	require.Error(t, child.Wait()) // read found no word
 
 	if _, err := os.Stat("/proc/self/fd"); err == nil {
-		require.Len(t, leaks, 2)
-		require.Contains(t, leaks[1], os.DevNull)
+		all := strings.Join(leaks, "\n")
+		require.Contains(t, all, os.DevNull)
+		require.Contains(t, all, "process "+strconv.Itoa(child.Process.Pid)+" (sh)")
 	}
 	require.Contains(t, leaks[0], "TestLeaks")
 	require.Empty(t, before.wait(leakPatience))
