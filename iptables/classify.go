@@ -1,10 +1,10 @@
 package iptables
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +21,8 @@ type failure struct {
 	chain string
 	// table says that a table could not be had at all.
 	table bool
+	// locked says that the lock could not be had in time.
+	locked bool
 	// detail is the tool's own words without its name and its hints.
 	detail string
 }
@@ -29,7 +31,8 @@ var (
 	lineNumber   = regexp.MustCompile(`(?:[Ll]ine:? )(\d+)`)
 	bareFailure  = regexp.MustCompile(`(?m)line \d+ failed$`)
 	missingChain = regexp.MustCompile("(?:Chain|goto) '([^']+)' (?:does not exist|is not a chain)")
-	missingXt    = regexp.MustCompile(`Extension (\w+) revision \d+ not supported, missing kernel module`)
+	missingXt    = regexp.MustCompile(`(?m)^.*Extension (\w+) revision \d+ not supported, missing kernel module\??\n?`)
+	noReason     = regexp.MustCompile(`line \d+ failed$|failed \(No such file or directory\)|^$`)
 	toolName     = regexp.MustCompile(`^ip6?tables(-nft|-legacy)?(-restore|-save)?( v[0-9.]+ \((nf_tables|legacy)\))?: *`)
 )
 
@@ -44,7 +47,6 @@ var messages = []struct {
 	{"you must be root", fs.ErrPermission},
 	{"Permission denied", fs.ErrPermission},
 	{"Operation not permitted", fs.ErrPermission},
-	{"holding the xtables lock", context.DeadlineExceeded},
 	{"missing kernel module", errors.ErrUnsupported},
 	{"do you need to insmod", errors.ErrUnsupported},
 	{"Failed to initialize nft", errors.ErrUnsupported},
@@ -69,17 +71,21 @@ var messages = []struct {
 	{"Chain already exists", fs.ErrExist},
 	{"Chain is not empty", vipkit.ErrInUse},
 	{"Index of insertion too big", fs.ErrInvalid},
+	{"Bad policy name", fs.ErrInvalid},
 }
 
 // classify reads what a tool printed when it failed. It is the only place of
 // vipkit that looks at a message's words.
 func classify(stderr string) failure {
-	f := failure{detail: shorten(stderr)}
-	if m := missingXt.FindStringSubmatch(stderr); m != nil {
-		f.detail += "; module xt_" + m[1]
-	}
+	warnings := missingXt.FindAllStringSubmatch(stderr, -1)
+	stderr = missingXt.ReplaceAllString(stderr, "")
+	f := failure{detail: shorten(stderr), locked: strings.Contains(stderr, "holding the xtables lock")}
 	if m := lineNumber.FindStringSubmatch(stderr); m != nil {
 		f.line, _ = strconv.Atoi(m[1])
+	}
+	if warnings != nil && noReason.MatchString(f.detail) {
+		f.kind, f.detail = errors.ErrUnsupported, withModules(f.detail, warnings)
+		return f
 	}
 	if m := missingChain.FindStringSubmatch(stderr); m != nil {
 		f.chain, f.kind = m[1], fs.ErrInvalid
@@ -101,6 +107,21 @@ func classify(stderr string) failure {
 	return f
 }
 
+// withModules adds the modules that the tool missed to a message that gives no
+// reason of its own.
+func withModules(detail string, warnings [][]string) string {
+	var parts []string
+	if detail != "" {
+		parts = append(parts, detail)
+	}
+	for _, w := range warnings {
+		if part := "missing kernel module xt_" + w[1]; !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
 // shorten takes the tool's name, its hints and the line number away from a
 // message and makes it one line.
 func shorten(stderr string) string {
@@ -110,7 +131,8 @@ func shorten(stderr string) string {
 		line = toolName.ReplaceAllString(line, "")
 		switch {
 		case line == "", strings.HasPrefix(line, "Try `"), strings.HasPrefix(line, "Error occurred at line"),
-			strings.HasPrefix(line, "modprobe: "):
+			strings.HasPrefix(line, "modprobe: "), strings.HasPrefix(line, "# Warning: iptables-legacy tables"),
+			strings.HasPrefix(line, "# Warning: ip6tables-legacy tables"):
 		default:
 			parts = append(parts, line)
 		}

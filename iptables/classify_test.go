@@ -1,7 +1,6 @@
 package iptables
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"testing"
@@ -62,16 +61,23 @@ func TestClassify(t *testing.T) {
 		{"Fatal: can't open lock file /run/xtables.lock: Permission denied\n",
 			failure{kind: fs.ErrPermission, detail: "Fatal: can't open lock file /run/xtables.lock: Permission denied"}},
 		{"Another app is currently holding the xtables lock. Stopped waiting after 1s.\n",
-			failure{kind: context.DeadlineExceeded, detail: "Another app is currently holding the xtables lock. Stopped waiting after 1s."}},
+			failure{locked: true, detail: "Another app is currently holding the xtables lock. Stopped waiting after 1s."}},
 		{"iptables-save v1.8.9 (legacy): Cannot initialize: Permission denied (you must be root)\n",
 			failure{kind: fs.ErrPermission, detail: "Cannot initialize: Permission denied (you must be root)"}},
 		{"iptables-save v1.8.9 (legacy): Cannot initialize: Table does not exist (do you need to insmod?)\n",
 			failure{kind: errors.ErrUnsupported, detail: "Cannot initialize: Table does not exist (do you need to insmod?)"}},
 		// Kernels without the modules.
 		{"Warning: Extension set revision 0 not supported, missing kernel module?\n" + nft + "\nline 3: RULE_APPEND failed (No such file or directory): rule in chain A\n",
-			failure{line: 3, kind: errors.ErrUnsupported, detail: "Warning: Extension set revision 0 not supported, missing kernel module?; line 3: RULE_APPEND failed (No such file or directory): rule in chain A; module xt_set"}},
+			failure{line: 3, kind: errors.ErrUnsupported, detail: "line 3: RULE_APPEND failed (No such file or directory): rule in chain A; missing kernel module xt_set"}},
 		{"Warning: Extension MASQUERADE revision 0 not supported, missing kernel module?\niptables-restore: line 4 failed\n",
-			failure{line: 4, kind: errors.ErrUnsupported, detail: "Warning: Extension MASQUERADE revision 0 not supported, missing kernel module?; line 4 failed; module xt_MASQUERADE"}},
+			failure{line: 4, kind: errors.ErrUnsupported, detail: "line 4 failed; missing kernel module xt_MASQUERADE"}},
+		// The warning alone is no reason: tools print it for revisions that no kernel
+		// has any more.
+		{"Warning: Extension set revision 0 not supported, missing kernel module?\nWarning: Extension set revision 0 not supported, missing kernel module?\n" +
+			nft + "Set nosuch doesn't exist.\n\nError occurred at line: 3\n" + hint,
+			failure{line: 3, kind: fs.ErrInvalid, detail: "Set nosuch doesn't exist."}},
+		{"Warning: Extension set revision 0 not supported, missing kernel module?\nWarning: Extension set revision 0 not supported, missing kernel module?\n",
+			failure{kind: errors.ErrUnsupported, detail: "missing kernel module xt_set"}},
 		{nft + "Kernel module xt_set is not loaded in.\n\n",
 			failure{kind: errors.ErrUnsupported, detail: "Kernel module xt_set is not loaded in."}},
 		{"modprobe: ERROR: could not insert 'ip_tables': Unknown symbol in module, or unknown parameter (see dmesg)\niptables-save v1.8.9 (legacy): Cannot initialize: iptables who? (do you need to insmod?)\n",

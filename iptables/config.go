@@ -11,6 +11,8 @@ type Config struct {
 	// Backend is "nft" or "legacy" for the tools of that back end, whatever
 	// the host calls iptables. Empty: iptables, ip6tables and theirs.
 	Backend string
+	// Counters has Save return the counters of chains and rules too.
+	Counters bool
 }
 
 // Validate reports a back end that does not exist.

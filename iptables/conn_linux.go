@@ -124,7 +124,15 @@ func (c *Conn) Restore(ctx context.Context, f vipkit.Family, edits []Edit) error
 	}
 	in := render(edits)
 	args := append([]string{"--noflush"}, wait(ctx)...)
+	if slices.ContainsFunc(edits, func(e Edit) bool { return e.Counters != Counters{} }) {
+		args = append(args, "--counters")
+	}
 	result, err := c.run.Run(ctx, []byte(in.text), c.tool(f, "-restore"), args...)
+	if errors.Is(err, context.DeadlineExceeded) && c.locks(f) {
+		if holder := lockHolder(); holder != "" { // why the tool had to be killed
+			return locked(holder)
+		}
+	}
 	if err != nil {
 		return c.failed("iptables restore", "", err)
 	}
@@ -132,6 +140,9 @@ func (c *Conn) Restore(ctx context.Context, f vipkit.Family, edits []Edit) error
 		return nil
 	}
 	failure := classify(string(result.Stderr))
+	if failure.locked {
+		return locked(lockHolder())
+	}
 	refused := in.refused(edits, failure)
 	if failure.kind == nil {
 		failure.kind = c.explain(ctx, f, edits, in, failure)

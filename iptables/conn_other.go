@@ -29,3 +29,8 @@ func (*Conn) Save(context.Context, vipkit.Family, ...string) ([]Table, error) {
 
 // Restore implements [Client].
 func (*Conn) Restore(context.Context, vipkit.Family, []Edit) error { return errors.ErrUnsupported }
+
+// Elsewhere fails with errors.ErrUnsupported.
+func (*Conn) Elsewhere(context.Context, vipkit.Family) (Elsewhere, error) {
+	return Elsewhere{}, errors.ErrUnsupported
+}

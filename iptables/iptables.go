@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"context"
+	"errors"
 
 	"github.com/vipkit/vipkit"
 )
@@ -23,6 +24,12 @@ type Chain struct {
 	Policy string
 	// Rules are in the order in which packets meet them.
 	Rules []Rule
+	// Counters are those of the policy; RuleCounters those of Rules, one each.
+	// They are read only where that was asked for ([Config].Counters,
+	// [ParseCounters]), and are zero and nil otherwise: what a chain is does
+	// not depend on what it has seen.
+	Counters     Counters
+	RuleCounters []Counters
 }
 
 // Rule is the specification of a rule in the words of iptables-save, without
@@ -30,6 +37,12 @@ type Chain struct {
 // equal (==) when iptables-save prints them alike. [Normalize] makes a
 // rule that somebody wrote into what the tool would print.
 type Rule string
+
+// ErrLocked means that another process held the lock of the legacy back end for as
+// long as the context let Restore wait. The error is of kind
+// context.DeadlineExceeded too, and its Detail names the process where that can be
+// found out.
+var ErrLocked = errors.New("xtables lock is held by another process")
 
 // Verb is what an [Edit] does.
 type Verb uint8
@@ -49,6 +62,9 @@ const (
 	Delete
 	// DeleteChain removes an empty chain that nothing jumps to ("-X CHAIN").
 	DeleteChain
+	// SetPolicy sets a built-in chain's policy and its counters, to zero if none
+	// are given (":CHAIN POLICY [0:0]"). The chain's rules stay.
+	SetPolicy
 )
 
 // Edit is one line of a restore. It is comparable.
@@ -61,6 +77,12 @@ type Edit struct {
 	// Rule is that of Append, Insert and Delete, in any form that the tools
 	// take. A chain that it jumps to must be there by then.
 	Rule Rule
+	// Policy is that of SetPolicy, "ACCEPT" or "DROP", and "" for every other
+	// verb.
+	Policy string
+	// Counters are what a rule of Append or Insert, or the policy of SetPolicy,
+	// begins with. A rule that is moved keeps its own that way.
+	Counters Counters
 }
 
 // Info is what the tools say of themselves.
@@ -85,9 +107,9 @@ type Client interface {
 	// use, in the order raw, mangle, nat, filter, security. A named table that
 	// is not in use (no rule, no chain but the built-in ones, whose policies
 	// are ACCEPT) comes with no chains. Rules are as [Normalize] writes them;
-	// counters are left out. It changes nothing, and fails with fs.ErrInvalid
-	// for a table that the kernel does not have, fs.ErrPermission, or
-	// errors.ErrUnsupported.
+	// counters come with them if the implementation was told so. It changes
+	// nothing, and fails with fs.ErrInvalid for a table that the kernel does not
+	// have, fs.ErrPermission, or errors.ErrUnsupported.
 	Save(ctx context.Context, f vipkit.Family, tables ...string) ([]Table, error)
 
 	// Restore carries out edits with one iptables-restore --noflush. All edits
@@ -99,7 +121,8 @@ type Client interface {
 	// set, a jump to a chain that is not there, a loop, a rule malformed or out
 	// of place), fs.ErrNotExist (no such chain, no such rule to delete),
 	// vipkit.ErrInUse (a chain to delete has rules, or jumps to it),
-	// fs.ErrPermission, errors.ErrUnsupported, or the context's. What the
+	// fs.ErrPermission, errors.ErrUnsupported, or the context's (with
+	// [ErrLocked] where another process kept the lock until then). What the
 	// tables before the refused one were asked is then done. Edits that
 	// [Validate] refuses change nothing at all.
 	Restore(ctx context.Context, f vipkit.Family, edits []Edit) error

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/vipkit/vipkit"
 )
@@ -14,7 +12,9 @@ import (
 // it: options in the tool's order and short form, protocols by name, addresses
 // with their prefix length, marks in hexadecimal, defaults written out. What
 // it does not know stays as it is, a rule that cannot be read does altogether.
-// The family decides what REJECT answers by default.
+// The family decides what REJECT answers by default, and the names of ICMP types.
+// It is held against what iptables 1.8.9 prints on either back end
+// (testdata/printed, and TestKernelPrinted).
 func Normalize(f vipkit.Family, r Rule) Rule {
 	s, err := parseSpec(r)
 	if err != nil {
@@ -22,10 +22,10 @@ func Normalize(f vipkit.Family, r Rule) Rule {
 	}
 	s.normalizeHead()
 	for i := range s.matches {
-		s.matches[i].normalizeMatch(f)
+		s.matches[i].normalize(matchForms[s.matches[i].name], f)
 	}
 	if s.jump == "-j" {
-		s.target.normalizeTarget(f)
+		s.target.normalize(targetForms[s.target.name], f)
 	}
 	return s.rule()
 }
@@ -43,6 +43,10 @@ func (s *spec) normalizeHead() {
 			c.set = c.not || p.Bits() > 0
 		}
 	}
+	for _, i := range []int{inLink, outLink} {
+		c := &s.head[i]
+		c.set = c.set && (c.not || c.value != "+")
+	}
 	p := &s.head[protocol]
 	p.value = protocolName(p.value)
 	if p.value == "all" {
@@ -50,120 +54,51 @@ func (s *spec) normalizeHead() {
 	}
 }
 
-// normalizeMatch writes the options of a match as the tool does.
-func (e *extension) normalizeMatch(f vipkit.Family) {
-	switch e.name {
-	case "comment":
-		for i := range e.options {
-			for j, a := range e.options[i].args {
-				e.options[i].args[j].quoted = !plain(a.text)
-			}
-		}
-	case "mark", "connmark":
-		e.rewrite("--mark", canonicalMark)
-	case "conntrack":
-		e.rewrite("--ctstate", inOrder("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT"))
-	case "state":
-		e.rewrite("--state", inOrder("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED"))
-	case "addrtype":
-		types := inOrder("UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST",
-			"BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE")
-		e.rewrite("--src-type", types)
-		e.rewrite("--dst-type", types)
-		e.order("--src-type", "--dst-type", "--limit-iface-in", "--limit-iface-out")
-	case "tcp", "udp", "sctp":
-		e.rename("--source-port", "--sport")
-		e.rename("--destination-port", "--dport")
-		e.rewrite("--sport", portRange)
-		e.rewrite("--dport", portRange)
-		e.order("--sport", "--dport", "--tcp-flags", "--tcp-option", "--chunk-types")
-	case "icmp":
-		e.rewrite("--icmp-type", icmpNumber(map[string]string{"echo-reply": "0", "pong": "0", "echo-request": "8", "ping": "8"}))
-	case "icmp6":
-		e.rewrite("--icmpv6-type", icmpNumber(map[string]string{"echo-request": "128", "ping": "128", "echo-reply": "129", "pong": "129"}))
-	}
+// form is how the tool prints an extension.
+type form struct {
+	// names are the short names of options that have several.
+	names map[string]string
+	// values write the one argument of an option; those that depend on the
+	// family are in byFamily.
+	values   map[string]func(string) string
+	byFamily map[string]map[vipkit.Family]map[string]string
+	// drop lists values with which an option that is not negated says nothing.
+	drop map[string]string
+	// special does what is left, before the options are sorted.
+	special func(e *extension, f vipkit.Family)
+	// order is that of the options. Nil: as they come.
+	order []string
 }
 
-// normalizeTarget writes the options of a target as the tool does.
-func (e *extension) normalizeTarget(f vipkit.Family) {
-	switch e.name {
-	case "MARK":
-		for i := range e.options {
-			e.options[i].setXmark()
-		}
-	case "MASQUERADE":
-		e.order("--to-ports", "--random", "--random-fully")
-	case "REJECT":
-		e.normalizeReject(f)
-	}
-}
-
-// setXmark writes the five ways to set a mark as the one that the tool prints.
-func (o *option) setXmark() {
-	if o.not || len(o.args) != 1 {
-		return
-	}
-	value, mask, err := parseMark(o.args[0].text)
-	if err != nil {
-		return
-	}
-	switch o.name {
-	case "--set-xmark":
-	case "--set-mark":
-		mask |= value
-	case "--or-mark":
-		mask = value
-	case "--and-mark":
-		value, mask = 0, ^value
-	case "--xor-mark":
-		mask = 0
-	default:
-		return
-	}
-	o.name = "--set-xmark"
-	o.args[0].text = fmt.Sprintf("0x%x/0x%x", value, mask)
-}
-
-// rejections are second names of what REJECT can answer, by family.
-var rejections = map[vipkit.Family]map[string]string{
-	vipkit.IPv4: {
-		"net-unreach": "icmp-net-unreachable", "host-unreach": "icmp-host-unreachable",
-		"proto-unreach": "icmp-proto-unreachable", "port-unreach": "icmp-port-unreachable",
-		"net-prohib": "icmp-net-prohibited", "host-prohib": "icmp-host-prohibited",
-		"tcp-rst": "tcp-reset", "admin-prohib": "icmp-admin-prohibited",
-	},
-	vipkit.IPv6: {
-		"no-route": "icmp6-no-route", "adm-prohibited": "icmp6-adm-prohibited",
-		"addr-unreach": "icmp6-addr-unreachable", "port-unreach": "icmp6-port-unreachable",
-	},
-}
-
-func (e *extension) normalizeReject(f vipkit.Family) {
-	if len(e.options) == 0 {
-		e.options = []option{{name: "--reject-with", args: []word{{text: "port-unreach"}}}}
-	}
-	e.rewrite("--reject-with", func(s string) string { return cmp.Or(rejections[f][s], s) })
-}
-
-// rewrite applies f to the one argument of an option.
-func (e *extension) rewrite(name string, f func(string) string) {
-	for i, o := range e.options {
-		if o.name == name && len(o.args) == 1 {
-			e.options[i].args[0] = word{text: f(o.args[0].text)}
-		}
-	}
-}
-
-func (e *extension) rename(from, to string) {
+// normalize writes an extension in a form; the zero form leaves it as it is.
+func (e *extension) normalize(form form, f vipkit.Family) {
 	for i := range e.options {
-		if e.options[i].name == from {
-			e.options[i].name = to
+		o := &e.options[i]
+		o.name = cmp.Or(form.names[o.name], o.name)
+		if len(o.args) != 1 {
+			continue
+		}
+		value, names := form.values[o.name], form.byFamily[o.name]
+		if text := o.args[0].text; value != nil {
+			o.args[0] = bare(value(text))
+		} else if names != nil {
+			o.args[0] = bare(cmp.Or(names[f][lower(text)], text))
 		}
 	}
+	if form.drop != nil {
+		e.options = slices.DeleteFunc(e.options, func(o option) bool {
+			drop, ok := form.drop[o.name]
+			return ok && !o.not && len(o.args) == 1 && o.args[0].text == drop
+		})
+	}
+	if form.special != nil {
+		form.special(e, f)
+	}
+	e.order(form.order)
 }
 
 // order sorts the options, unless there is one whose place is not known.
-func (e *extension) order(names ...string) {
+func (e *extension) order(names []string) {
 	for _, o := range e.options {
 		if !slices.Contains(names, o.name) {
 			return
@@ -174,58 +109,105 @@ func (e *extension) order(names ...string) {
 	})
 }
 
-// canonicalMark writes a mark to compare with as the tool does.
-func canonicalMark(s string) string {
-	value, mask, err := parseMark(s)
-	switch {
-	case err != nil:
-		return s
-	case mask == 0xffffffff:
-		return fmt.Sprintf("0x%x", value)
-	}
-	return fmt.Sprintf("0x%x/0x%x", value, mask)
-}
-
-// parseMark reads "VALUE[/MASK]", each in any base; the mask is all ones where
-// none is given.
-func parseMark(s string) (value, mask uint32, err error) {
-	first, second, masked := strings.Cut(s, "/")
-	v, err := strconv.ParseUint(first, 0, 32)
-	if err != nil {
-		return 0, 0, fmt.Errorf("mark %q", s)
-	}
-	m := uint64(0xffffffff)
-	if masked {
-		if m, err = strconv.ParseUint(second, 0, 32); err != nil {
-			return 0, 0, fmt.Errorf("mask of mark %q", s)
+// option returns the option of a name with n arguments, or nil.
+func (e *extension) option(name string, n int) *option {
+	for i, o := range e.options {
+		if o.name == name && len(o.args) == n {
+			return &e.options[i]
 		}
 	}
-	return uint32(v), uint32(m), nil
+	return nil
 }
 
-// inOrder returns a function that sorts a list with commas into an order, and
-// leaves it alone if it has other words.
-func inOrder(names ...string) func(string) string {
-	return func(s string) string {
-		list := strings.Split(strings.ToUpper(s), ",")
-		for _, w := range list {
-			if !slices.Contains(names, w) {
-				return s
+// quoteText puts into quotation marks what the tool prints in some.
+func quoteText(e *extension, _ vipkit.Family) {
+	for i := range e.options {
+		for j, a := range e.options[i].args {
+			e.options[i].args[j].quoted = !plain(a.text)
+		}
+	}
+}
+
+// tcpFlags writes --syn as what it stands for, and flags in the tool's order; it
+// drops the ones that match everything.
+func tcpFlags(e *extension, _ vipkit.Family) {
+	if o := e.option("--syn", 0); o != nil {
+		o.name, o.args = "--tcp-flags", []word{{text: "FIN,SYN,RST,ACK"}, {text: "SYN"}}
+	}
+	o := e.option("--tcp-flags", 2)
+	if o == nil {
+		return
+	}
+	for i := range o.args {
+		o.args[i] = word{text: flagList(o.args[i].text)}
+	}
+	e.options = slices.DeleteFunc(e.options, func(o option) bool {
+		return o.name == "--tcp-flags" && !o.not && len(o.args) == 2 && o.args[0].text == "NONE" && o.args[1].text == "NONE"
+	})
+}
+
+// implyIPVS leaves out --ipvs where another option says it too.
+func implyIPVS(e *extension, _ vipkit.Family) {
+	if len(e.options) > 1 {
+		e.options = slices.DeleteFunc(e.options, func(o option) bool { return o.name == "--ipvs" && !o.not && len(o.args) == 0 })
+	}
+}
+
+// setXmark writes the five ways to set a mark as the one that the tool prints.
+func setXmark(e *extension, _ vipkit.Family) {
+	for i := range e.options {
+		o := &e.options[i]
+		if o.not || len(o.args) != 1 {
+			continue
+		}
+		value, mask, err := parseMark(o.args[0].text)
+		if err != nil {
+			continue
+		}
+		switch o.name {
+		case "--set-xmark":
+		case "--set-mark":
+			mask |= value
+		case "--or-mark":
+			mask = value
+		case "--and-mark":
+			value, mask = 0, ^value
+		case "--xor-mark":
+			mask = 0
+		default:
+			continue
+		}
+		o.name = "--set-xmark"
+		o.args[0].text = fmt.Sprintf("0x%x/0x%x", value, mask)
+	}
+}
+
+// moveMark does what setXmark does for CONNMARK, and writes the masks out of
+// what copies a mark.
+func moveMark(e *extension, f vipkit.Family) {
+	setXmark(e, f)
+	if e.option("--save-mark", 0) == nil && e.option("--restore-mark", 0) == nil {
+		return
+	}
+	masks := map[string]string{"--nfmask": "0xffffffff", "--ctmask": "0xffffffff"}
+	for name := range masks {
+		for _, given := range []string{"--mask", name} {
+			if o := e.option(given, 1); o != nil && !o.not {
+				masks[name] = hexNumber(o.args[0].text)
 			}
 		}
-		slices.SortFunc(list, func(a, b string) int { return slices.Index(names, a) - slices.Index(names, b) })
-		return strings.Join(slices.Compact(list), ",")
+	}
+	e.options = slices.DeleteFunc(e.options, func(o option) bool {
+		return !o.not && len(o.args) == 1 && (o.name == "--mask" || masks[o.name] != "")
+	})
+	for _, name := range []string{"--nfmask", "--ctmask"} {
+		e.options = append(e.options, option{name: name, args: []word{{text: masks[name]}}})
 	}
 }
 
-// portRange writes a range of one port as that port.
-func portRange(s string) string {
-	if from, to, ok := strings.Cut(s, ":"); ok && from == to {
-		return from
+// rejectDefault writes out what REJECT answers if nothing was said.
+func rejectDefault(e *extension, f vipkit.Family) {
+	if len(e.options) == 0 {
+		e.options = []option{{name: "--reject-with", args: []word{{text: rejections[f]["port-unreach"]}}}}
 	}
-	return s
-}
-
-func icmpNumber(names map[string]string) func(string) string {
-	return func(s string) string { return cmp.Or(names[s], s) }
 }

@@ -7,8 +7,14 @@ import (
 
 // Parse reads what iptables-save prints. Counters and comment lines are left
 // out; rules are taken as they are (see [Normalize]).
-func Parse(text string) ([]Table, error) {
-	var p parser
+func Parse(text string) ([]Table, error) { return parse(text, false) }
+
+// ParseCounters is Parse with the counters of chains and, where they were printed
+// (iptables-save --counters), of rules.
+func ParseCounters(text string) ([]Table, error) { return parse(text, true) }
+
+func parse(text string, counters bool) ([]Table, error) {
+	p := parser{counters: counters}
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -29,9 +35,10 @@ func Parse(text string) ([]Table, error) {
 // parser is what Parse knows so far. index finds a chain of the table that is
 // open.
 type parser struct {
-	tables []Table
-	open   bool
-	index  map[string]int
+	counters bool // are kept
+	tables   []Table
+	open     bool
+	index    map[string]int
 }
 
 func (p *parser) line(line string) error {
@@ -45,18 +52,16 @@ func (p *parser) line(line string) error {
 		return nil
 	case line[0] == ':':
 		return p.chain(line[1:])
-	case line[0] == '[':
-		_, rest, ok := strings.Cut(line, "] ")
-		if !ok {
-			return fmt.Errorf("counters without a rule: %q", line)
-		}
-		line = rest
+	}
+	counters, line, err := cutCounters(line)
+	if err != nil {
+		return err
 	}
 	rest, ok := strings.CutPrefix(line, "-A ")
 	if !ok {
 		return fmt.Errorf("%q is neither a table, a chain nor a rule", line)
 	}
-	return p.rule(rest)
+	return p.rule(rest, counters)
 }
 
 func (p *parser) table(name string) error {
@@ -78,7 +83,7 @@ func (p *parser) table(name string) error {
 
 func (p *parser) chain(line string) error {
 	name, rest, _ := strings.Cut(line, " ")
-	policy, _, _ := strings.Cut(rest, " ")
+	policy, count, _ := strings.Cut(rest, " ")
 	if name == "" || policy == "" {
 		return fmt.Errorf("chain %q has no name or no policy", line)
 	}
@@ -90,11 +95,18 @@ func (p *parser) chain(line string) error {
 	}
 	t := &p.tables[len(p.tables)-1]
 	p.index[name] = len(t.Chains)
-	t.Chains = append(t.Chains, Chain{Name: name, Policy: policy})
+	c := Chain{Name: name, Policy: policy}
+	if p.counters && count != "" {
+		var err error
+		if c.Counters, err = parseCounters(count); err != nil {
+			return err
+		}
+	}
+	t.Chains = append(t.Chains, c)
 	return nil
 }
 
-func (p *parser) rule(line string) error {
+func (p *parser) rule(line string, counters Counters) error {
 	name, rule, _ := strings.Cut(line, " ")
 	i, ok := p.index[name]
 	if !ok {
@@ -102,11 +114,14 @@ func (p *parser) rule(line string) error {
 	}
 	c := &p.tables[len(p.tables)-1].Chains[i]
 	c.Rules = append(c.Rules, Rule(strings.TrimSpace(rule)))
+	if p.counters {
+		c.RuleCounters = append(c.RuleCounters, counters)
+	}
 	return nil
 }
 
-// Format writes tables as iptables-save does, with counters of zero. [Parse]
-// reads it back to the same value.
+// Format writes tables as iptables-save does, with the counters of rules where
+// there are any. [Parse], or [ParseCounters], reads it back to the same value.
 func Format(tables []Table) string {
 	var b strings.Builder
 	for _, t := range tables {
@@ -116,10 +131,13 @@ func Format(tables []Table) string {
 			if policy == "" {
 				policy = "-"
 			}
-			fmt.Fprintf(&b, ":%s %s [0:0]\n", c.Name, policy)
+			fmt.Fprintf(&b, ":%s %s %s\n", c.Name, policy, c.Counters)
 		}
 		for _, c := range t.Chains {
-			for _, r := range c.Rules {
+			for i, r := range c.Rules {
+				if i < len(c.RuleCounters) {
+					b.WriteString(c.RuleCounters[i].String() + " ")
+				}
 				b.WriteString(ruleLine("-A "+c.Name, r) + "\n")
 			}
 		}

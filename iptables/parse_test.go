@@ -48,7 +48,8 @@ func TestParseErrors(t *testing.T) {
 		"*nat\n:X\nCOMMIT\n":               "line 2: chain \"X\" has no name or no policy",
 		"*nat\n:X - \n:X - \nCOMMIT\n":     "line 3: chain X comes twice",
 		"*nat\nrubbish\nCOMMIT\n":          "line 2: \"rubbish\" is neither",
-		"*nat\n[1:2 -A X\nCOMMIT\n":        "line 2: counters without a rule",
+		"*nat\n[1:2 -A X\nCOMMIT\n":        "line 2: counters \"[1:2\", want",
+		"*nat\n:X - \n[1:2]\nCOMMIT\n":     "line 3: counters without a rule",
 		"*two words\nCOMMIT\n":             "line 1: table name",
 		"COMMIT\n":                         "line 1: \"COMMIT\" is in no table",
 		"*nat\n:X - [0:0]\n-I X\nCOMMIT\n": "line 3: \"-I X\" is neither",
@@ -97,7 +98,7 @@ func TestNormalize(t *testing.T) {
 		{"-j MASQUERADE --random-fully --to-ports 1-2", "-j MASQUERADE --to-ports 1-2 --random-fully"},
 		{"-j SET --map-set s1 dst,dst --map-mark", "-j SET --map-set s1 dst,dst --map-mark"},
 		// What it does not know, or cannot read, stays.
-		{"-m statistic --mode random --probability 0.5", "-m statistic --mode random --probability 0.5"},
+		{"-m statistic --mode random --probability half", "-m statistic --mode random --probability half"},
 		{`-j LOG --log-prefix "x"`, `-j LOG --log-prefix "x"`},
 		{"-m tcp -m", "-m tcp -m"},
 		{"rubbish -j", "rubbish -j"},
@@ -161,4 +162,81 @@ func FuzzNormalize(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCounters(t *testing.T) {
+	const text = "*nat\n:PREROUTING ACCEPT [1:60]\n:X - [0:0]\n[7:420] -A PREROUTING -j X\n[0:0] -A X\nCOMMIT\n"
+	want := []Table{{Name: "nat", Chains: []Chain{
+		{Name: "PREROUTING", Policy: "ACCEPT", Rules: []Rule{"-j X"}, Counters: Counters{1, 60}, RuleCounters: []Counters{{7, 420}}},
+		{Name: "X", Rules: []Rule{""}, RuleCounters: []Counters{{}}},
+	}}}
+	have, err := ParseCounters(text)
+	require.NoError(t, err)
+	require.Equal(t, want, have)
+	require.Equal(t, text, Format(have))
+	have, err = Parse(text)
+	require.NoError(t, err)
+	require.Zero(t, have[0].Chains[0].Counters)
+	require.Nil(t, have[0].Chains[0].RuleCounters)
+	for _, bad := range []string{"[1:2", "1:2]", "[1]", "[-1:2]", "[1:18446744073709551616]", "[:]"} {
+		_, err := ParseCounters("*nat\n:X ACCEPT " + bad + "\nCOMMIT\n")
+		require.Error(t, err, bad)
+	}
+}
+
+func TestParseRestore(t *testing.T) {
+	const text = "*nat\n:PREROUTING ACCEPT [5:300]\n:A - [0:0]\n-A A -j RETURN\n[1:2] -A A\n-I PREROUTING 2 -j A\n-D A -j RETURN\nCOMMIT\n" +
+		"*filter\n-X B\nCOMMIT\n"
+	want := []Edit{
+		{Table: "nat", Verb: SetPolicy, Chain: "PREROUTING", Policy: "ACCEPT", Counters: Counters{5, 300}},
+		{Table: "nat", Verb: NewChain, Chain: "A"},
+		{Table: "nat", Verb: Append, Chain: "A", Rule: "-j RETURN"},
+		{Table: "nat", Verb: Append, Chain: "A", Counters: Counters{1, 2}},
+		{Table: "nat", Verb: Insert, Chain: "PREROUTING", Pos: 2, Rule: "-j A"},
+		{Table: "nat", Verb: Delete, Chain: "A", Rule: "-j RETURN"},
+		{Table: "filter", Verb: DeleteChain, Chain: "B"},
+	}
+	have, err := ParseRestore("# a comment\n" + text)
+	require.NoError(t, err)
+	require.Equal(t, want, have)
+	require.NoError(t, Validate(vipkit.IPv4, have))
+	require.Equal(t, text, RestoreText(have))
+	have, err = ParseRestore("*nat\n-I A -j RETURN\nCOMMIT\n")
+	require.NoError(t, err)
+	require.Equal(t, []Edit{{Table: "nat", Verb: Insert, Chain: "A", Pos: 1, Rule: "-j RETURN"}}, have)
+	for text, want := range map[string]string{
+		"-A X\n":                      "line 1: \"-A X\" is in no table",
+		"*nat\n":                      "table nat ends without COMMIT",
+		"*nat\n-F X\nCOMMIT\n":        "line 2: \"-F X\" is neither",
+		"*nat\n-A\nCOMMIT\n":          "line 2: \"-A\" names no chain",
+		"*nat\n:X\nCOMMIT\n":          "line 2: chain \"X\", want",
+		"*nat\n[1] -A X\nCOMMIT\n":    "line 2: counters",
+		"*nat\n:X DROP [\nCOMMIT\n":   "line 2: counters",
+		"*nat\n:X DROP a b\nCOMMIT\n": "line 2: chain \"X DROP a b\", want",
+	} {
+		_, err := ParseRestore(text)
+		require.ErrorContains(t, err, want, "%q", text)
+	}
+}
+
+func FuzzParseRestore(f *testing.F) {
+	f.Add("*nat\n:PREROUTING ACCEPT [5:300]\n:A - [0:0]\n[1:2] -A A -j RETURN\n-I A 1 -p tcp --dport 80\n-D A\n-X A\nCOMMIT\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		edits, err := ParseRestore(text)
+		if err != nil || Validate(vipkit.IPv4, edits) != nil {
+			return
+		}
+		written := RestoreText(edits)
+		again, err := ParseRestore(written)
+		require.NoError(t, err)
+		require.Equal(t, written, RestoreText(again))
+		require.Len(t, again, len(edits))
+	})
+}
+
+func TestElsewhere(t *testing.T) {
+	require.Empty(t, Elsewhere{Backend: "nft"}.String())
+	tables, err := Parse(saved)
+	require.NoError(t, err)
+	require.Equal(t, "legacy back end: 3 rules in nat, filter", Elsewhere{Backend: "legacy", Tables: tables}.String())
 }

@@ -4,6 +4,9 @@ package iptables
 type Spec struct {
 	// The conditions of the rule itself; an unset one matches everything.
 	Source, Destination, In, Out, Protocol Condition
+	// Fragment is -f: the second and later fragments of IPv4 packets. It has no
+	// value.
+	Fragment Condition
 	// Matches are in the order in which the kernel asks them.
 	Matches []Extension
 	// Target is what the rule jumps to, a chain's name or a target's. Its
@@ -47,7 +50,8 @@ func (r Rule) Parse() (Spec, error) {
 	out := Spec{
 		Source: s.head[source].export(), Destination: s.head[destination].export(),
 		In: s.head[inLink].export(), Out: s.head[outLink].export(), Protocol: s.head[protocol].export(),
-		Target: s.target.export(), Goto: s.jump == "-g",
+		Fragment: s.head[fragment].export(),
+		Target:   s.target.export(), Goto: s.jump == "-g",
 	}
 	for _, m := range s.matches {
 		out.Matches = append(out.Matches, m.export())

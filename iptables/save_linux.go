@@ -27,16 +27,22 @@ func (c *Conn) Save(ctx context.Context, f vipkit.Family, names ...string) ([]Ta
 	if len(names) == 1 && info.Backend == "nft" {
 		args = []string{"-t", names[0]}
 	}
-	tables, err := c.save(ctx, f, args...)
+	tables, err := c.saveFrom(ctx, f, info.Backend, args...)
 	if err != nil {
 		return nil, err
 	}
-	if len(tables) == 0 && info.Backend == "legacy" {
+	return selectTables(tables, names), nil
+}
+
+// saveFrom is save, and tells no tables from tables that may not be seen.
+func (c *Conn) saveFrom(ctx context.Context, f vipkit.Family, backend string, args ...string) ([]Table, error) {
+	tables, err := c.save(ctx, f, args...)
+	if err == nil && len(tables) == 0 && backend == "legacy" {
 		if err := c.canList(f); err != nil {
 			return nil, c.failed("iptables save", "", err)
 		}
 	}
-	return selectTables(tables, names), nil
+	return tables, err
 }
 
 // checkTables refuses tables that the kernel does not have.
@@ -67,6 +73,9 @@ func selectTables(have []Table, names []string) []Table {
 
 // save runs iptables-save and reads what it prints.
 func (c *Conn) save(ctx context.Context, f vipkit.Family, args ...string) ([]Table, error) {
+	if c.cfg.Counters {
+		args = append(args, "--counters")
+	}
 	result, err := c.run.Run(ctx, nil, c.tool(f, "-save"), args...)
 	if err != nil {
 		return nil, c.failed("iptables save", "", err)
@@ -84,7 +93,7 @@ func (c *Conn) save(ctx context.Context, f vipkit.Family, args ...string) ([]Tab
 		line, _, _ = strings.Cut(line, "\n")
 		return nil, &vipkit.OpError{Op: "iptables save", Kind: errors.ErrUnsupported, Detail: strings.TrimPrefix(line, "# ")}
 	}
-	tables, err := Parse(out)
+	tables, err := parse(out, c.cfg.Counters)
 	if err != nil {
 		return nil, &vipkit.OpError{Op: "iptables save", Err: err}
 	}
@@ -119,4 +128,26 @@ func (c *Conn) canList(f vipkit.Family) error {
 		return check()
 	}
 	return run.InNamespace(c.cfg.Namespace, check)
+}
+
+// Elsewhere reports what the other back end holds for a family, by way of that
+// one's own tools. It changes nothing and loads no kernel module. It fails with
+// errors.ErrUnsupported where those tools, or their part of the kernel, are
+// missing: then nobody can tell.
+func (c *Conn) Elsewhere(ctx context.Context, f vipkit.Family) (Elsewhere, error) {
+	info, err := c.Info(ctx, f)
+	if err != nil {
+		return Elsewhere{}, err
+	}
+	cfg := c.cfg
+	cfg.Backend = "nft"
+	if info.Backend == "nft" {
+		cfg.Backend = "legacy"
+	}
+	other := &Conn{cfg: cfg, run: c.run}
+	tables, err := other.saveFrom(ctx, f, cfg.Backend)
+	if err != nil {
+		return Elsewhere{}, err
+	}
+	return Elsewhere{Backend: cfg.Backend, Tables: selectTables(tables, nil)}, nil
 }

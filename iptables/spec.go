@@ -9,7 +9,7 @@ import (
 
 // spec is a rule taken apart. Only Normalize and Validate look inside rules.
 type spec struct {
-	head    [5]condition // in the order of headNames
+	head    [6]condition // in the order of headNames
 	matches []extension
 	jump    string // "-j", "-g", or "" for none
 	target  extension
@@ -41,6 +41,7 @@ const (
 	inLink
 	outLink
 	protocol
+	fragment
 )
 
 // headNames are the spellings of the options of the rule itself; the tool
@@ -51,6 +52,7 @@ var headNames = [][]string{
 	inLink:      {"-i", "--in-interface"},
 	outLink:     {"-o", "--out-interface"},
 	protocol:    {"-p", "--protocol", "--proto"},
+	fragment:    {"-f", "--fragment"}, // takes no value
 }
 
 // implied are the options that load the match of the rule's own protocol when
@@ -132,8 +134,12 @@ func (p *specParser) condition(i int) error {
 	if p.head[i].set {
 		return fmt.Errorf("%s comes twice", headNames[i][0])
 	}
-	value, err := p.argument(word{text: headNames[i][0]})
-	p.head[i] = condition{set: true, not: p.not, value: value}
+	c := condition{set: true, not: p.not}
+	var err error
+	if i != fragment {
+		c.value, err = p.argument(word{text: headNames[i][0]})
+	}
+	p.head[i] = c
 	p.not, p.last = false, nil
 	return err
 }
@@ -163,7 +169,7 @@ func (p *specParser) option(w word) error {
 	} else if p.jump != "" {
 		g = &p.target
 	}
-	if match := p.impliedBy(w.text); match != "" {
+	if match := p.impliedBy(w.text); match != "" && !(g != nil && g.name == "multiport" && matchForms["multiport"].names[w.text] != "") {
 		i := slices.IndexFunc(p.matches, func(e extension) bool { return e.name == match })
 		if i < 0 {
 			p.matches = append(p.matches, extension{name: match})
@@ -225,7 +231,10 @@ func (s *spec) rule() Rule {
 		if c.not {
 			parts = append(parts, "!")
 		}
-		parts = append(parts, headNames[i][0], c.value)
+		parts = append(parts, headNames[i][0])
+		if i != fragment {
+			parts = append(parts, c.value)
+		}
 	}
 	for _, m := range s.matches {
 		parts = m.append(append(parts, "-m", m.name))

@@ -63,6 +63,11 @@ func (r Rule) words() ([]word, error) {
 	return list, nil
 }
 
+// bare returns a word without quotation marks, if it is read back as the same one.
+func bare(text string) word {
+	return word{text: text, quoted: text == "!" || strings.HasPrefix(text, "-")}
+}
+
 // option reports whether the word can begin an option.
 func (w word) option() bool {
 	return !w.quoted && len(w.text) > 1 && w.text[0] == '-'

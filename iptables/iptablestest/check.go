@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/iptables"
 )
 
@@ -27,7 +29,7 @@ var targets = map[string]place{
 	"TPROXY":     {[]string{"mangle"}, []string{"PREROUTING"}},
 	"NOTRACK":    {[]string{"raw"}, nil},
 	"CT":         {[]string{"raw"}, nil},
-	"MARK":       {}, "CONNMARK": {}, "SET": {}, "LOG": {}, "NFLOG": {}, "CLASSIFY": {[]string{"mangle"}, nil},
+	"MARK":       {}, "CONNMARK": {}, "SET": {}, "LOG": {}, "NFLOG": {}, "CLASSIFY": {}, "TOS": {[]string{"mangle"}, nil},
 	"TCPMSS": {}, "DSCP": {[]string{"mangle"}, nil}, "TRACE": {[]string{"raw"}, nil},
 }
 
@@ -41,13 +43,19 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 		return err.Error()
 	}
 	switch {
+	case spec.Fragment.Set && t.family == vipkit.IPv6:
+		return "-f is for IPv4"
+	case spec.Protocol.Set && !validProtocol(spec.Protocol.Value):
+		return "unknown protocol " + spec.Protocol.Value
+	case spec.Protocol.Not && spec.Protocol.Value == "all":
+		return "rule would never match protocol"
 	case spec.In.Set && (chain == "OUTPUT" || chain == "POSTROUTING"):
 		return "can't use -i with " + chain
 	case spec.Out.Set && (chain == "INPUT" || chain == "PREROUTING"):
 		return "can't use -o with " + chain
 	}
 	for _, m := range spec.Matches {
-		if reason := matchFault(t.family, m); reason != "" {
+		if reason := matchFault(t.family, m, spec); reason != "" {
 			return reason
 		}
 	}
@@ -56,14 +64,14 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 			return "set " + name + " doesn't exist"
 		}
 	}
-	return t.targetFault(spec.Target)
+	return t.targetFault(spec)
 }
 
 // targetFault refuses a target that is neither a chain nor an extension.
-func (t *table) targetFault(target iptables.Extension) string {
-	name := target.Name
+func (t *table) targetFault(spec iptables.Spec) string {
+	target, name := spec.Target, spec.Target.Name
 	if _, ok := targets[name]; ok && t.chains[name] == nil {
-		return optionFault(target, targetOptions[name])
+		return targetGrammars[name].fault(target, spec)
 	}
 	if len(target.Options) > 0 {
 		return fmt.Sprintf("unknown option %q", target.Options[0].Name)
@@ -133,7 +141,18 @@ func (t *table) walk(hook, name string, path []string, done map[string]bool) err
 // misplaced returns why the kernel does not take a rule in this table, or where
 // the named built-in chain reaches it.
 func (t *table) misplaced(r iptables.Rule, hook string) string {
-	target := r.Target()
+	spec, err := r.Parse()
+	if err != nil {
+		return err.Error()
+	}
+	if hook != "" {
+		for _, m := range spec.Matches {
+			if reason := matchMisplaced(m, hook); reason != "" {
+				return reason
+			}
+		}
+	}
+	target := spec.Target.Name
 	if t.chains[target] != nil {
 		return ""
 	}
@@ -143,12 +162,54 @@ func (t *table) misplaced(r iptables.Rule, hook string) string {
 		return target + " is not for table " + t.name
 	case hook != "" && p.hooks != nil && !slices.Contains(p.hooks, hook):
 		return target + " is not for chain " + hook
-	case target == "SET" && t.name != "mangle" && strings.Contains(string(r), "--map-set"):
+	case target == "SET" && t.name != "mangle" && has(spec.Target, "--map-set"):
 		return "--map-set is for table mangle"
-	case strings.Contains(string(r), "--reject-with tcp-reset") && !strings.Contains(string(r), "-p tcp"):
+	case target == "REJECT" && strings.Contains(string(r), "--reject-with tcp-reset") && needProtocol(spec, "", "tcp") != "":
 		return "tcp-reset without -p tcp"
+	case target == "TCPMSS":
+		return mssMisplaced(spec, hook)
 	}
 	return ""
+}
+
+// mssMisplaced is about TCPMSS, which wants packets that open a connection, and
+// for the path's MTU a packet that is on its way out (xt_TCPMSS.c).
+func mssMisplaced(spec iptables.Spec, hook string) string {
+	syn := false
+	for _, m := range spec.Matches {
+		for _, o := range m.Options {
+			syn = syn || o.Name == "--tcp-flags" && !o.Not && len(o.Args) == 2 && strings.Contains(o.Args[1], "SYN")
+		}
+	}
+	switch {
+	case !syn || needProtocol(spec, "", "tcp") != "":
+		return "TCPMSS without -p tcp --syn"
+	case (hook == "PREROUTING" || hook == "INPUT") && has(spec.Target, "--clamp-mss-to-pmtu"):
+		return "path MTU is not known in " + hook
+	}
+	return ""
+}
+
+// matchMisplaced returns why the kernel does not take a match where a built-in
+// chain reaches it, or "".
+func matchMisplaced(m iptables.Extension, hook string) string {
+	in, out := hook == "PREROUTING" || hook == "INPUT", hook == "OUTPUT" || hook == "POSTROUTING"
+	switch {
+	case m.Name == "addrtype" && (in && has(m, "--limit-iface-out") || out && has(m, "--limit-iface-in")):
+		return "no such link in " + hook
+	case m.Name == "owner" && !out:
+		return "owner is not known in " + hook
+	case m.Name == "physdev" && hook == "OUTPUT" && (has(m, "--physdev-out") || has(m, "--physdev-is-out")) && !has(m, "--physdev-is-bridged"):
+		return "physdev-out is not known in OUTPUT"
+	}
+	return ""
+}
+
+// validProtocol reports whether a protocol is a number or a name that the tool has
+// built in, as iptables.Normalize leaves it.
+func validProtocol(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 8)
+	return err == nil || slices.Contains([]string{"all", "icmp", "tcp", "udp", "esp", "ah", "ipv6-icmp", "sctp", "ipv6-mh", "udplite"}, s)
 }
 
 func (t *table) refuse(chain string, r iptables.Rule, reason string) error {

@@ -34,6 +34,9 @@ type Fake struct {
 	// Tool is what Info returns; the zero value stands for version 1.8.9, the
 	// back end nft, and --random-fully.
 	Tool iptables.Info
+	// Counters has Save and Dump return counters. They are what edits and Load
+	// said: nothing passes through a Fake that it could count.
+	Counters bool
 	// Sets tells whether there is an IP set of a name, for rules that refer to
 	// one. Nil: there always is. It is called with the Fake locked and must
 	// not call back.
@@ -170,8 +173,8 @@ func (f *Fake) References(set string) bool {
 	return false
 }
 
-// Dump returns the tables in use of a family as iptables-save prints them,
-// counters at zero.
+// Dump returns the tables in use of a family as iptables-save prints them, with
+// counters if the Fake keeps them.
 func (f *Fake) Dump(family vipkit.Family) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -181,7 +184,7 @@ func (f *Fake) Dump(family vipkit.Family) string {
 // Load replaces all tables of a family by those in text, as iptables-save prints
 // them. Tables that it does not mention are unused then.
 func (f *Fake) Load(family vipkit.Family, text string) error {
-	parsed, err := iptables.Parse(text)
+	parsed, err := iptables.ParseCounters(text)
 	if err != nil {
 		return err
 	}
@@ -225,7 +228,7 @@ func (f *Fake) snapshot(family vipkit.Family, names []string) []iptables.Table {
 		switch {
 		case len(names) > 0 && !named:
 		case t != nil && t.used():
-			saved = append(saved, t.save())
+			saved = append(saved, t.save(f.Counters))
 		case named:
 			saved = append(saved, iptables.Table{Name: name})
 		}

@@ -22,8 +22,15 @@ type table struct {
 
 // chain is a chain of a table; a chain of somebody's own has no policy.
 type chain struct {
-	policy string
-	rules  []iptables.Rule
+	policy   string
+	counters iptables.Counters
+	rules    []iptables.Rule
+	counts   []iptables.Counters // of rules, one each
+}
+
+// insert puts a rule at an index.
+func (c *chain) insert(i int, r iptables.Rule, n iptables.Counters) {
+	c.rules, c.counts = slices.Insert(c.rules, i, r), slices.Insert(c.counts, i, n)
 }
 
 func newTable(family vipkit.Family, name string) *table {
@@ -43,14 +50,18 @@ func load(family vipkit.Family, from iptables.Table, sets func(string) bool) (*t
 	var edits []iptables.Edit
 	for _, c := range from.Chains {
 		if own := t.chains[c.Name]; own != nil {
-			own.policy = c.Policy
+			own.policy, own.counters = c.Policy, c.Counters
 			continue
 		}
 		edits = append(edits, iptables.Edit{Table: t.name, Verb: iptables.NewChain, Chain: c.Name})
 	}
 	for _, c := range from.Chains {
-		for _, r := range c.Rules {
-			edits = append(edits, iptables.Edit{Table: t.name, Verb: iptables.Append, Chain: c.Name, Rule: r})
+		for i, r := range c.Rules {
+			e := iptables.Edit{Table: t.name, Verb: iptables.Append, Chain: c.Name, Rule: r}
+			if i < len(c.RuleCounters) {
+				e.Counters = c.RuleCounters[i]
+			}
+			edits = append(edits, e)
 		}
 	}
 	if err := iptables.Validate(family, edits); err != nil {
@@ -62,7 +73,9 @@ func load(family vipkit.Family, from iptables.Table, sets func(string) bool) (*t
 func (t *table) clone() *table {
 	c := &table{family: t.family, name: t.name, chains: make(map[string]*chain, len(t.chains))}
 	for name, from := range t.chains {
-		c.chains[name] = &chain{policy: from.policy, rules: slices.Clone(from.rules)}
+		clone := *from
+		clone.rules, clone.counts = slices.Clone(from.rules), slices.Clone(from.counts)
+		c.chains[name] = &clone
 	}
 	return c
 }
@@ -79,7 +92,7 @@ func (t *table) used() bool {
 
 // save returns the table with its built-in chains first and the others by name,
 // as both back ends do.
-func (t *table) save() iptables.Table {
+func (t *table) save(counters bool) iptables.Table {
 	builtin := iptables.BuiltinChains(t.name)
 	names := slices.Clone(builtin)
 	for _, name := range slices.Sorted(maps.Keys(t.chains)) {
@@ -89,8 +102,12 @@ func (t *table) save() iptables.Table {
 	}
 	saved := iptables.Table{Name: t.name}
 	for _, name := range names {
-		c := t.chains[name]
-		saved.Chains = append(saved.Chains, iptables.Chain{Name: name, Policy: c.policy, Rules: slices.Clone(c.rules)})
+		from := t.chains[name]
+		c := iptables.Chain{Name: name, Policy: from.policy, Rules: slices.Clone(from.rules)}
+		if counters {
+			c.Counters, c.RuleCounters = from.counters, slices.Clone(from.counts)
+		}
+		saved.Chains = append(saved.Chains, c)
 	}
 	return saved
 }
@@ -130,19 +147,21 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 	switch e.Verb {
 	case iptables.NewChain:
 		t.chains[e.Chain] = &chain{}
+	case iptables.SetPolicy:
+		c.policy, c.counters = e.Policy, e.Counters
 	case iptables.Append:
-		c.rules = append(c.rules, e.Rule)
+		c.insert(len(c.rules), e.Rule, e.Counters)
 	case iptables.Insert:
 		if e.Pos > len(c.rules)+1 {
 			return refuse(e, fs.ErrInvalid, "index of insertion too big")
 		}
-		c.rules = slices.Insert(c.rules, e.Pos-1, e.Rule)
+		c.insert(e.Pos-1, e.Rule, e.Counters)
 	case iptables.Delete:
 		i := slices.Index(c.rules, e.Rule)
 		if i < 0 {
 			return refuse(e, fs.ErrNotExist, "no such rule in that chain")
 		}
-		c.rules = slices.Delete(c.rules, i, i+1)
+		c.rules, c.counts = slices.Delete(c.rules, i, i+1), slices.Delete(c.counts, i, i+1)
 	case iptables.DeleteChain:
 		if len(c.rules) > 0 {
 			return refuse(e, vipkit.ErrInUse, "chain is not empty")
