@@ -41,15 +41,16 @@ func BenchmarkDecodeAndSelect(b *testing.B) {
 		flows := manyFlows(n)
 		messages := make([][]byte, n)
 		for i, f := range flows {
-			messages[i] = encoded(f)
+			messages[i] = encoded(FlowInfo{Flow: f, Status: StatusConfirmed})
 		}
 		s, _ := newSelector([]Match{{Protocol: dns.Protocol, OriginalDst: flows[0].Original.Dst}})
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				for _, m := range messages {
-					if f, ok, _ := decodeFlow(m, s.wants); ok {
-						_ = s.selects(&f)
+					var f FlowInfo
+					if ok, _ := decodeFlow(m, &f, s.wants); ok {
+						_ = s.selects(&f.Flow)
 					}
 				}
 			}

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
-	"slices"
 	"sync"
-	"syscall"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -18,14 +17,17 @@ import (
 // Conn is the kernel's connection tracking in one network namespace. It is safe
 // for concurrent use.
 type Conn struct {
-	nl       *nl.Conn
-	requests sync.Pool // of *nl.Batch
+	nl        *nl.Conn
+	requests  sync.Pool // of *nl.Batch
+	uncounted bool
+	// oneByOne is set once the kernel has refused to select what it deletes.
+	oneByOne atomic.Bool
 }
 
 var _ Client = (*Conn)(nil)
 
-// Open opens a Conn. What the kernel lacks shows with the first request, not
-// here.
+// Open opens a Conn; cfg may be nil. What the kernel lacks shows with the first
+// request, not here.
 func Open(cfg *Config) (*Conn, error) {
 	if cfg == nil {
 		cfg = &Config{}
@@ -34,7 +36,7 @@ func Open(cfg *Config) (*Conn, error) {
 	if err != nil {
 		return nil, opError("open", "", err)
 	}
-	conn := &Conn{nl: c}
+	conn := &Conn{nl: c, uncounted: cfg.Uncounted}
 	conn.requests.New = func() any { return new(nl.Batch) }
 	return conn, nil
 }
@@ -56,163 +58,92 @@ func (c *Conn) batch() *nl.Batch {
 const tries = 4
 
 // Flows implements [Client].
-func (c *Conn) Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[Flow, error] {
-	wanted := func(e end) bool { return len(of) == 0 || slices.Contains(of, e.protocol) }
-	filters := []filter{{}}
-	if len(of) == 1 && of[0] != 0 {
-		filters = ofProtocol(of[0])
-	}
-	return func(yield func(Flow, error) bool) {
-		for _, filter := range filters {
-			for f, err := range c.dump(ctx, filter, wanted) {
-				if err != nil {
-					err = opError("list", "", err)
-				}
-				if !yield(f, err) || err != nil {
-					return
-				}
-			}
+func (c *Conn) Flows(ctx context.Context, filter Filter) iter.Seq2[FlowInfo, error] {
+	return func(yield func(FlowInfo, error) bool) {
+		if err := filter.Validate(); err != nil {
+			yield(FlowInfo{}, &vipkit.OpError{Op: "conntrack list", Kind: fs.ErrInvalid, Err: err})
+			return
+		}
+		err := c.dump(ctx, &filter, filter.wants, func(f *FlowInfo) bool {
+			return !filter.selects(f) || yield(*f, nil)
+		})
+		if err != nil {
+			yield(FlowInfo{}, opError("list", filter.String(), err))
 		}
 	}
 }
 
-// dump yields the flows that are wanted; the filter, which must let all of them
-// through, is for the kernel. It starts again if replies were lost, which is
-// known before the first flow is yielded.
-func (c *Conn) dump(ctx context.Context, ask filter, wanted func(end) bool) iter.Seq2[Flow, error] {
-	return func(yield func(Flow, error) bool) {
-		b := c.batch()
-		defer c.requests.Put(b)
-		for try := 1; ; try++ {
-			b.Reset()
-			appendDump(b, ask)
-			again := false
-			for m, err := range c.nl.Query(ctx, b) {
-				if again = retry(err, try, &ask); again {
-					break
-				}
-				if err != nil {
-					yield(Flow{}, err)
-					return
-				}
-				f, ok, err := decodeFlow(m.Data, wanted)
-				if (ok || err != nil) && !yield(f, err) || err != nil {
-					return
-				}
-			}
-			if !again {
-				return
-			}
+// dump calls take for the flows that are wanted; the filter, which must let all of
+// them through, is for the kernel. take says whether to go on. A dump whose replies
+// were lost is started again, which is before the first flow is taken. The kernel
+// selects by protocol in one family only: without one, there are two dumps.
+func (c *Conn) dump(ctx context.Context, ask *Filter, wants func(vipkit.Protocol, *Tuple) bool, take func(*FlowInfo) bool) error {
+	if ask.Protocol == 0 || ask.family() != 0 {
+		_, err := c.dumpFamily(ctx, ask, wants, take)
+		return err
+	}
+	for _, family := range [...]vipkit.Family{vipkit.IPv4, vipkit.IPv6} {
+		one := *ask
+		one.Family = family
+		if more, err := c.dumpFamily(ctx, &one, wants, take); err != nil || !more {
+			return err
 		}
 	}
+	return nil
 }
 
-// retry reports whether a dump that failed is worth another try, and makes ask
-// what a kernel takes that has no such filter.
-func retry(err error, try int, ask *filter) bool {
-	switch {
-	case errors.Is(err, vipkit.ErrReplyLost), errors.Is(err, vipkit.ErrInterrupted):
-		return try < tries
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
-		filtered := ask.Match != Match{}
-		ask.Match = Match{}
-		return filtered
-	}
-	return false
-}
-
-// Delete implements [Client].
-func (c *Conn) Delete(ctx context.Context, flows []Flow) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, opError("delete", "", err)
-	}
-	var errs []error
-	valid := make([]*Flow, 0, len(flows))
-	for i := range flows {
-		if err := flows[i].Validate(); err != nil {
-			errs = append(errs, &vipkit.OpError{Op: "conntrack delete", Object: flows[i].String(), Kind: fs.ErrInvalid, Err: err})
-			continue
-		}
-		valid = append(valid, &flows[i])
-	}
-	deleted := 0
+func (c *Conn) dumpFamily(ctx context.Context, ask *Filter, wants func(vipkit.Protocol, *Tuple) bool, take func(*FlowInfo) bool) (more bool, err error) {
 	b := c.batch()
 	defer c.requests.Put(b)
-	const most = 4096 // messages in memory at a time
-	for part := range slices.Chunk(valid, most) {
-		n, err := c.deletePart(ctx, b, part)
-		deleted += n
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if ctx.Err() != nil {
-			break
+	less := false
+	for try := 1; ; try++ {
+		b.Reset()
+		appendDump(b, ask, less)
+		more, err = c.dumpOnce(ctx, b, wants, take)
+		switch {
+		case (errors.Is(err, vipkit.ErrReplyLost) || errors.Is(err, vipkit.ErrInterrupted)) && try < tries:
+		case (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP)) && !less:
+			less = true // a kernel before 5.8, perhaps
+		default:
+			return more, err
 		}
 	}
-	return deleted, errors.Join(errs...)
 }
 
-// deletePart deletes flows, and those whose answer was lost a second time: a
-// flow that is gone then counts as deleted.
-func (c *Conn) deletePart(ctx context.Context, b *nl.Batch, flows []*Flow) (int, error) {
-	deleted, lost, errs, err := c.exec(ctx, b, flows)
-	if len(lost) > 0 && err == nil {
-		second, stillLost, again, err2 := c.exec(ctx, b, lost)
-		if err2 == nil {
-			second = len(lost) - len(stillLost) - len(again)
+func (c *Conn) dumpOnce(ctx context.Context, b *nl.Batch, wants func(vipkit.Protocol, *Tuple) bool, take func(*FlowInfo) bool) (more bool, err error) {
+	var f FlowInfo
+	for m, err := range c.nl.Query(ctx, b) {
+		if err != nil {
+			return false, err
 		}
-		deleted += second
-		lost, errs, err = stillLost, append(errs, again...), err2
-		for _, f := range lost {
-			errs = append(errs, opError("delete", f.String(), vipkit.ErrReplyLost))
+		f = FlowInfo{}
+		ok, err := decodeFlow(m.Data, &f, wants)
+		if err != nil {
+			return false, err
 		}
+		if ok && !take(&f) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Count implements [Client]. It asks with IPCTNL_MSG_CT_GET_STATS, which Linux
+// has since 3.6, for the number that the sysctl net.netfilter.nf_conntrack_count
+// shows too; the limit comes from Linux 4.18 on, and is zero before that.
+func (c *Conn) Count(ctx context.Context) (n, limit int, err error) {
+	b := c.batch()
+	defer c.requests.Put(b)
+	appendStats(b)
+	err = errMalformed // without an answer
+	for m, failed := range c.nl.Query(ctx, b) {
+		if err = failed; err == nil {
+			n, limit, err = decodeStats(m.Data)
+		}
+		break
 	}
 	if err != nil {
-		errs = append(errs, opError("delete", "", err))
+		return 0, 0, opError("count", "", err)
 	}
-	return deleted, errors.Join(errs...)
-}
-
-// exec sends one deletion a flow. err is why not all were sent.
-func (c *Conn) exec(ctx context.Context, b *nl.Batch, flows []*Flow) (deleted int, lost []*Flow, errs []error, err error) {
-	b.Reset()
-	for _, f := range flows {
-		appendDelete(b, f)
-	}
-	deleted = len(flows)
-	err = c.nl.Exec(ctx, b, func(f nl.Failure) {
-		deleted--
-		switch {
-		case f.Lost:
-			lost = append(lost, flows[f.Index])
-		case f.Errno == syscall.ENOENT, f.Errno == syscall.ECANCELED:
-		default:
-			errs = append(errs, opError("delete", flows[f.Index].String(), f.Errno))
-		}
-	})
-	return deleted, lost, errs, err
-}
-
-// DeleteMatching implements [Client].
-func (c *Conn) DeleteMatching(ctx context.Context, matches []Match) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, opError("delete", "", err)
-	}
-	selected, invalid := newSelector(matches)
-	var flows []Flow
-	for _, filter := range selected.filters() {
-		for f, err := range c.dump(ctx, filter, selected.wants) {
-			if err != nil {
-				return 0, errors.Join(invalid, opError("delete", "", err))
-			}
-			if selected.selects(&f) {
-				flows = append(flows, f)
-			}
-		}
-	}
-	if len(flows) == 0 {
-		return 0, invalid
-	}
-	n, err := c.Delete(ctx, flows)
-	return n, errors.Join(invalid, err)
+	return n, limit, nil
 }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"iter"
-
-	"github.com/vipkit/vipkit"
 )
 
 // Conn is the kernel's connection tracking; this system has none.
@@ -25,9 +23,12 @@ func (*Conn) Close() error { return nil }
 func (*Conn) Requests() (messages, sends int64) { return 0, 0 }
 
 // Flows implements [Client].
-func (*Conn) Flows(context.Context, ...vipkit.Protocol) iter.Seq2[Flow, error] {
-	return func(yield func(Flow, error) bool) { yield(Flow{}, errors.ErrUnsupported) }
+func (*Conn) Flows(context.Context, Filter) iter.Seq2[FlowInfo, error] {
+	return func(yield func(FlowInfo, error) bool) { yield(FlowInfo{}, errors.ErrUnsupported) }
 }
+
+// Count implements [Client].
+func (*Conn) Count(context.Context) (n, limit int, err error) { return 0, 0, errors.ErrUnsupported }
 
 // Delete implements [Client].
 func (*Conn) Delete(context.Context, []Flow) (int, error) { return 0, errors.ErrUnsupported }

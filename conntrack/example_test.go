@@ -11,9 +11,9 @@ import (
 )
 
 const table = `
-udp      17 29 src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 [UNREPLIED] src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 mark=0 use=1 id=1
-udp      17 29 src=10.0.0.9 dst=10.96.0.10 sport=1235 dport=53 src=10.244.0.11 dst=10.0.0.9 sport=53 dport=1235 mark=0 use=1 id=2
-tcp      6 99 ESTABLISHED src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 [ASSURED] mark=0 use=1 id=3
+udp      17 src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 [UNREPLIED] src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 mark=0 use=1 id=1
+udp      17 src=10.0.0.9 dst=10.96.0.10 sport=1235 dport=53 src=10.244.0.11 dst=10.0.0.9 sport=53 dport=1235 mark=0 use=1 id=2
+tcp      6 0 ESTABLISHED src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 [ASSURED] mark=0 use=1 id=3
 `
 
 // An endpoint of the cluster's DNS is gone: the UDP flows to it would send into
@@ -33,8 +33,8 @@ func Example() {
 	fmt.Print(fake.Dump())
 	// Output:
 	// 1 <nil>
-	// tcp      6 src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 mark=0 id=3
-	// udp      17 src=10.0.0.9 dst=10.96.0.10 sport=1235 dport=53 src=10.244.0.11 dst=10.0.0.9 sport=53 dport=1235 mark=0 id=2
+	// tcp      6 0 ESTABLISHED src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 [ASSURED] mark=0 id=3
+	// udp      17 0 src=10.0.0.9 dst=10.96.0.10 sport=1235 dport=53 src=10.244.0.11 dst=10.0.0.9 sport=53 dport=1235 mark=0 id=2
 }
 
 // A Match prints as the options of the operator's tool.
@@ -57,13 +57,13 @@ func ExampleClient_Delete() {
 	}
 	var client conntrack.Client = fake
 	var stale []conntrack.Flow
-	for f, err := range client.Flows(ctx, vipkit.UDP) {
+	for f, err := range client.Flows(ctx, conntrack.Filter{Protocol: vipkit.UDP}) {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
 		if f.Reply.Src.Addr() == netip.MustParseAddr("10.244.0.11") {
-			stale = append(stale, f)
+			stale = append(stale, f.Flow)
 		}
 	}
 	fmt.Println(client.Delete(ctx, stale))
@@ -71,4 +71,40 @@ func ExampleClient_Delete() {
 	// Output:
 	// 1 <nil>
 	// 0 <nil>
+}
+
+// After a crash nobody knows which flows were to be deleted; which endpoints are
+// live is known. The flow of the second client goes on.
+func ExampleDeleteStale() {
+	ctx := context.Background()
+	fake := new(conntracktest.Fake)
+	if err := fake.Load(table); err != nil {
+		fmt.Println(err)
+	}
+	dns := conntrack.Frontend{Protocol: vipkit.UDP, Addr: netip.MustParseAddrPort("10.96.0.10:53")}
+	live := map[conntrack.Frontend][]netip.AddrPort{
+		dns: {netip.MustParseAddrPort("10.244.0.11:53"), netip.MustParseAddrPort("10.244.0.12:53")},
+	}
+	fmt.Println(conntrack.DeleteStale(ctx, fake, live))
+	fmt.Println(conntrack.DeleteStale(ctx, fake, live))
+	// Output:
+	// 1 <nil>
+	// 0 <nil>
+}
+
+// A Filter prints as options of the operator's tool, too. This one selects what
+// clients have asked over UDP and nobody has answered.
+func ExampleFilter() {
+	var fake conntracktest.Fake
+	if err := fake.Load(table); err != nil {
+		fmt.Println(err)
+	}
+	unreplied := conntrack.Filter{Family: vipkit.IPv4, Protocol: vipkit.UDP, StatusMask: conntrack.StatusSeenReply}
+	fmt.Println("conntrack -L", unreplied)
+	for f, err := range fake.Flows(context.Background(), unreplied) {
+		fmt.Println(f, err)
+	}
+	// Output:
+	// conntrack -L -f ipv4 -p udp --status 0/2
+	// udp      17 0 src=10.0.0.9 dst=10.96.0.10 sport=1234 dport=53 [UNREPLIED] src=10.244.0.10 dst=10.0.0.9 sport=53 dport=1234 mark=0 id=1 <nil>
 }

@@ -126,12 +126,12 @@ func dumpLink(ctx context.Context, c dummy.Client, name string) (string, error) 
 
 func dumpFlows(ctx context.Context, c conntrack.Client) (string, error) {
 	var lines []string
-	for f, err := range c.Flows(ctx) {
+	for f, err := range c.Flows(ctx, conntrack.Filter{}) {
 		if err != nil {
 			return "", err
 		}
-		f.ID = 0 // the kernel's own affair
-		lines = append(lines, strings.TrimSuffix(f.String(), " id=0")+"\n")
+		f.ID = 0 // the kernel's own affair, as are state and time left
+		lines = append(lines, fmt.Sprintf("%s mark=%d\n", strings.TrimSuffix(f.Flow.String(), " id=0"), f.Mark))
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, ""), nil

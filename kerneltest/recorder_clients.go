@@ -144,8 +144,16 @@ type recordedConntrack struct {
 	r *Recorder
 }
 
-func (c recordedConntrack) Flows(ctx context.Context, of ...vipkit.Protocol) iter.Seq2[conntrack.Flow, error] {
-	return readAll(ctx, c.r, "conntrack -L", c.Client.Flows(ctx, of...))
+func (c recordedConntrack) Flows(ctx context.Context, filter conntrack.Filter) iter.Seq2[conntrack.FlowInfo, error] {
+	return readAll(ctx, c.r, strings.TrimSpace("conntrack -L "+filter.String()), c.Client.Flows(ctx, filter))
+}
+
+func (c recordedConntrack) Count(ctx context.Context) (n, limit int, err error) {
+	n, err = readOne(ctx, c.r, "conntrack -C", func() (n int, err error) {
+		n, limit, err = c.Client.Count(ctx)
+		return n, err
+	})
+	return n, limit, err
 }
 
 func (c recordedConntrack) Delete(ctx context.Context, flows []conntrack.Flow) (int, error) {
