@@ -35,7 +35,16 @@ type Host struct {
 	mu sync.Mutex
 }
 
-// New returns a host on which nothing was ever set up.
+// sysctls are the parameters that a proxier asks for, as they are on a host that
+// nobody has set up.
+const sysctls = `net.ipv4.ip_forward = 0
+net.ipv4.vs.conntrack = 0
+net.ipv4.vs.expire_nodest_conn = 0
+net.ipv6.conf.all.forwarding = 0
+`
+
+// New returns a host on which nothing was ever set up, with the parameters of
+// such a host.
 func New() *Host {
 	h := &Host{
 		IPVS:      new(ipvstest.Fake),
@@ -44,6 +53,9 @@ func New() *Host {
 		Dummy:     new(dummytest.Fake),
 		Conntrack: new(conntracktest.Fake),
 		Sysctl:    new(sysctltest.Fake),
+	}
+	if err := h.Sysctl.Load(sysctls); err != nil {
+		panic(fmt.Sprintf("kerneltest: %v", err)) // the text above is wrong
 	}
 	h.IPSet.InUse = h.IPTables.References
 	h.IPTables.Sets = h.hasSet

@@ -49,6 +49,10 @@ func New(kernel Kernel, cfg *Config) (*Proxier, error) {
 	return &Proxier{kernel: kernel, config: c, log: log}, nil
 }
 
+// Link returns the name of the dummy link that holds the virtual addresses
+// ([Config.Link], or its default).
+func (p *Proxier) Link() string { return p.config.Link }
+
 // Plan returns what ApplyServices would write for the same services now. It
 // reads the kernel unless the proxier knows its state, and writes nothing.
 func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {

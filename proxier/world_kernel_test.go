@@ -19,29 +19,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit/internal/testenv"
+	"github.com/vipkit/vipkit/proxier"
 )
 
-// world is a node with two pods, a pod of another node behind a router's link,
-// and a client outside; each a network namespace.
-//
-//	client ── node ─┬─ bridge ── pod-a, pod-b
-//	                └─ far
+// world is the hosts of [packetHosts], each a network namespace.
 type world struct {
 	hosts map[string]*testenv.NS
 }
-
-// Addresses of the world, IPv4 and IPv6.
-var (
-	clientAddr = [2]string{"198.51.100.9", "2001:db8:99::9"}
-	nodeAddr   = [2]string{"198.51.100.1", "2001:db8:99::1"}
-	bridgeAddr = [2]string{"10.244.0.1", "fd00:244::1"}
-	podAAddr   = [2]string{"10.244.0.11", "fd00:244::11"}
-	podBAddr   = [2]string{"10.244.0.12", "fd00:244::12"}
-	routerAddr = [2]string{"10.244.1.1", "fd00:244:1::1"}
-	farAddr    = [2]string{"10.244.1.5", "fd00:244:1::5"}
-)
-
-var masks = [2]string{"/24", "/64"}
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -51,51 +35,84 @@ func newWorld(t *testing.T) *world {
 	}
 	node := w.hosts["node"]
 	testenv.Connect(t, w.hosts["client"], "eth0", node, "outside")
-	testenv.Connect(t, w.hosts["far"], "eth0", node, "far")
-	testenv.Connect(t, w.hosts["pod-a"], "eth0", node, "pod-a")
-	testenv.Connect(t, w.hosts["pod-b"], "eth0", node, "pod-b")
-	node.AddBridge(t, "bridge", "pod-a", "pod-b")
+	for _, name := range []string{"pod-a", "pod-b", "far"} {
+		testenv.Connect(t, w.hosts[name], "eth0", node, name)
+	}
 	for i, everywhere := range []string{"0.0.0.0/0", "::/0"} {
-		node.AddAddr(t, "outside", nodeAddr[i]+masks[i])
-		node.AddAddr(t, "bridge", bridgeAddr[i]+masks[i])
-		node.AddAddr(t, "far", routerAddr[i]+masks[i])
-		for _, h := range []struct{ name, addr, via string }{
-			{"client", clientAddr[i], nodeAddr[i]},
-			{"pod-a", podAAddr[i], bridgeAddr[i]},
-			{"pod-b", podBAddr[i], bridgeAddr[i]},
-			{"far", farAddr[i], routerAddr[i]},
-		} {
-			w.hosts[h.name].AddAddr(t, "eth0", h.addr+masks[i])
-			w.hosts[h.name].AddRoute(t, everywhere, h.via, "eth0")
+		subnet := [2]string{"/24", "/64"}[i]
+		host := [2]string{"/32", "/128"}[i]
+		addr := func(name string) string { return packetHosts[name][i] }
+		for _, h := range []struct{ name, gateway, link string }{{"client", "node", "outside"}, {"far", "router", "far"}} {
+			node.AddAddr(t, h.link, addr(h.gateway)+subnet)
+			w.hosts[h.name].AddAddr(t, "eth0", addr(h.name)+subnet)
+			w.hosts[h.name].AddRoute(t, everywhere, addr(h.gateway), "eth0")
+		}
+		for _, pod := range []string{"pod-a", "pod-b"} {
+			node.AddAddr(t, pod, addr("gateway")+host)
+			node.AddRoute(t, addr(pod)+host, "", pod)
+			w.hosts[pod].AddAddr(t, "eth0", addr(pod)+host)
+			w.hosts[pod].AddRoute(t, addr("gateway")+host, "", "eth0")
+			w.hosts[pod].AddRoute(t, everywhere, addr("gateway"), "eth0")
 		}
 	}
 	// Every refusal is to be seen, however many come at once.
 	node.Sysctl(t, "net.ipv4.icmp_ratelimit", "0")
+	node.Sysctl(t, "net.ipv4.icmp_msgs_per_sec", "100000")
 	node.Sysctl(t, "net.ipv6.icmp.ratelimit", "0")
 	for _, pod := range []string{"pod-a", "pod-b", "far"} {
-		w.serve(t, pod, ":8080")
+		w.serve(t, pod, endpointPort)
 	}
 	// A listener of the host that no virtual address may expose.
-	w.serve(t, "node", ":9999")
+	w.serve(t, "node", hostPort)
 	return w
+}
+
+// realKernel opens the kernel of a namespace.
+func realKernel(t *testing.T, ns *testenv.NS) proxier.Kernel {
+	t.Helper()
+	k, closeAll, err := proxier.OpenKernel(ns.Path())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, closeAll()) })
+	return k
+}
+
+// setRules makes what somebody else's firewall says of a namespace what rules
+// say, by family; with none of them nothing.
+func setRules(t *testing.T, ns *testenv.NS, rules [2]string) {
+	t.Helper()
+	for i, tool := range []string{"iptables", "ip6tables"} {
+		text := rules[i]
+		if text == "" {
+			text = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+		}
+		ns.Run(t, "sh", "-c", `printf %s "$1" | `+tool+`-restore`, "sh", text)
+	}
 }
 
 // serve answers every request with the host's name and the address that it
 // came from: HTTP on TCP, a datagram on UDP, both families.
-func (w *world) serve(t *testing.T, name, address string) {
+func (w *world) serve(t *testing.T, name string, port uint16) {
 	t.Helper()
 	answer := func(from string) string {
 		return name + " saw " + netip.MustParseAddrPort(from).Addr().Unmap().String()
 	}
+	address := fmt.Sprintf(":%d", port)
 	var listener net.Listener
-	var packets net.PacketConn
+	packets := make([]net.PacketConn, 0, 2)
 	require.NoError(t, w.hosts[name].Do(func() (err error) {
 		var c net.ListenConfig
 		if listener, err = c.Listen(context.Background(), "tcp", address); err != nil {
 			return err
 		}
-		packets, err = c.ListenPacket(context.Background(), "udp", address)
-		return err
+		// An address each, so that the answer comes from it.
+		for _, a := range packetHosts[name] {
+			p, err := c.ListenPacket(context.Background(), "udp", net.JoinHostPort(a, fmt.Sprint(port)))
+			if err != nil {
+				return err
+			}
+			packets = append(packets, p)
+		}
+		return nil
 	}))
 	server := &http.Server{
 		ReadHeaderTimeout: time.Minute,
@@ -104,30 +121,38 @@ func (w *world) serve(t *testing.T, name, address string) {
 		}),
 	}
 	go func() { _ = server.Serve(listener) }()
-	go func() {
-		buf := make([]byte, 64)
-		for {
-			_, from, err := packets.ReadFrom(buf)
-			if err != nil {
-				return
+	for _, p := range packets {
+		go func() {
+			buf := make([]byte, 64)
+			for {
+				_, from, err := p.ReadFrom(buf)
+				if err != nil {
+					return
+				}
+				_, _ = p.WriteTo([]byte(answer(from.String())), from)
 			}
-			_, _ = packets.WriteTo([]byte(answer(from.String())), from)
-		}
-	}()
-	t.Cleanup(func() {
-		_ = server.Close()
-		_ = packets.Close()
-	})
+		}()
+		t.Cleanup(func() { _ = p.Close() })
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	for _, a := range packetHosts[name] {
+		at := netip.AddrPortFrom(netip.MustParseAddr(a), port)
+		require.NoError(t, w.hosts[name].Do(func() error { return serveSCTP(t, at, answer) }))
+	}
 }
 
 // ask sends one request from a host and says what came of it: the answer,
-// "refused", "silence" after the given patience, or "denied" where the host
+// "rejected", "silence" after the given patience, or "denied" where the host
 // itself may not send.
 func (w *world) ask(from, protocol, to string, patience time.Duration) string {
 	var answer string
 	err := w.hosts[from].Do(func() (err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		if protocol == "sctp" {
+			answer, err = askSCTP(netip.MustParseAddrPort(to), patience)
+			return err
+		}
 		conn, err := new(net.Dialer).DialContext(ctx, protocol, to)
 		if err != nil {
 			return err
@@ -148,7 +173,7 @@ func (w *world) ask(from, protocol, to string, patience time.Duration) string {
 	})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "refused"
+		return "rejected"
 	case errors.Is(err, syscall.EPERM):
 		return "denied"
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded):

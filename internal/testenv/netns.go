@@ -248,6 +248,8 @@ func (ns *NS) AddRoute(t testing.TB, dst, via, link string) {
 			t.Fatalf("route: %v", err)
 		}
 		route.Gw = gateway.AsSlice()
+	} else if addr.Is4() {
+		route.Scope = netlink.SCOPE_LINK // or it cannot lead to a gateway
 	}
 	if link != "" {
 		route.LinkIndex = ns.link(t, link).Attrs().Index
