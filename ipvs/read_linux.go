@@ -132,13 +132,16 @@ func (c *Conn) dumpDestinations(ctx context.Context, of Key) ([]DestinationInfo,
 	w.batch.Reset()
 	appendGetDestinations(&w.batch, family, &of, unix.NLM_F_DUMP)
 	var all []DestinationInfo
-	err = c.dumps.Read(ctx, &w.batch, func(m nl.Message) error {
-		d, ok := decodeDestination(m, of)
-		if !ok {
-			return errMalformed
-		}
-		all = append(all, d)
-		return nil
+	err = nl.Retry(func() error {
+		all = all[:0]
+		return c.dumps.Read(ctx, &w.batch, func(m nl.Message) error {
+			d, ok := decodeDestination(m, of)
+			if !ok {
+				return errMalformed
+			}
+			all = append(all, d)
+			return nil
+		})
 	})
 	return all, err
 }

@@ -96,13 +96,16 @@ func dump[T any](ctx context.Context, c *Conn, cmd uint8, decode func(nl.Message
 	if cmd == cmdGetService {
 		all = make([]T, 0, c.listed.Load())
 	}
-	err = c.nl.Read(ctx, &w.batch, func(m nl.Message) error {
-		v, ok := decode(m)
-		if !ok {
-			return errMalformed
-		}
-		all = append(all, v)
-		return nil
+	err = nl.Retry(func() error {
+		all = all[:0]
+		return c.nl.Read(ctx, &w.batch, func(m nl.Message) error {
+			v, ok := decode(m)
+			if !ok {
+				return errMalformed
+			}
+			all = append(all, v)
+			return nil
+		})
 	})
 	if cmd == cmdGetService {
 		c.listed.Store(int64(len(all)))

@@ -7,5 +7,7 @@
 // message of a send asks for an acknowledgement; failures are reported anyway,
 // and the messages after a failed one still run. Replies that overflow the
 // receive buffer are lost (ENOBUFS), the operations are not: that is
-// [vipkit.ErrReplyLost], and the caller reads the state again.
+// [vipkit.ErrReplyLost], and the caller reads the state again. A system call that a
+// signal interrupts (EINTR) goes on; a dump that came out wrong is tried again
+// ([Retry]); a write never is.
 package nl
