@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-// Counters say what a rule has matched, or what has met a chain's policy.
+// Counters say what a rule has matched, or what has met a chain's policy. Rules
+// that a restore does not touch keep theirs. Policies keep theirs on the nft back
+// end; the legacy tools (1.8.9) set those of all policies of a table to zero with
+// whatever they change in it.
 type Counters struct {
 	Packets, Bytes uint64
 }

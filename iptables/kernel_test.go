@@ -163,12 +163,44 @@ func TestKernelPermission(t *testing.T) {
 // value is the back end.
 const unprivilegedEnv = "VIPKIT_IPTABLES_UNPRIVILEGED"
 
+// lockEnv makes the test binary a process that holds the lock at a path until it is
+// killed.
+const lockEnv = "VIPKIT_IPTABLES_LOCK"
+
 func TestMain(m *testing.M) {
-	if backend := os.Getenv(unprivilegedEnv); backend != "" {
-		fmt.Println(unprivileged(backend))
-		return
+	switch {
+	case os.Getenv(unprivilegedEnv) != "":
+		fmt.Println(unprivileged(os.Getenv(unprivilegedEnv)))
+	case os.Getenv(lockEnv) != "":
+		if err := holdLock(os.Getenv(lockEnv)); err != nil {
+			fmt.Println(err)
+		}
+	default:
+		code := testenv.Main(m)
+		// Processes are children of the thread that started them.
+		children, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, file := range children {
+			if left, err := os.ReadFile(file); err == nil && len(left) > 0 && code == 0 {
+				fmt.Fprintf(os.Stderr, "left behind by the tests: processes %s\n", left)
+				code = 1
+			}
+		}
+		os.Exit(code)
 	}
-	os.Exit(m.Run())
+}
+
+// holdLock takes a lock, says so and keeps it.
+func holdLock(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	fmt.Println("locked")
+	<-time.After(time.Minute)
+	return file.Close()
 }
 
 // unprivileged does what must be refused, and says how it went.

@@ -29,7 +29,8 @@ type Call struct {
 //
 // The back ends differ in this: the legacy one takes a target that is not for
 // the table in a rule that is gone at the end of the restore, and loops and
-// misplaced targets behind a rule that ends every packet's way (-j RETURN).
+// misplaced targets behind a rule that ends every packet's way (-j RETURN), and
+// sets the counters of all policies of a table to zero when it changes the table.
 type Fake struct {
 	// Tool is what Info returns; the zero value stands for version 1.8.9, the
 	// back end nft, and --random-fully.

@@ -115,6 +115,11 @@ func (t *table) save(counters bool) iptables.Table {
 // restore carries out those of the edits that are for this table, and then has
 // the kernel's look at the whole. The caller throws the table away if it fails.
 func (t *table) restore(edits []iptables.Edit, sets func(string) bool) error {
+	for _, c := range t.chains {
+		if t.backend == "legacy" {
+			c.counters = iptables.Counters{}
+		}
+	}
 	for _, e := range edits {
 		if e.Table != t.name {
 			continue
