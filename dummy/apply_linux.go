@@ -52,11 +52,16 @@ func (c *Conn) list(ctx context.Context, link string, index uint32, family uint8
 		if errno := syscall.Errno(0); family == unix.AF_INET6 && errors.As(err, &errno) && noFamily(errno) {
 			return true
 		}
+		var a Address
+		ok := false
+		if err == nil {
+			a, ok, err = parse(m, index, family)
+		}
 		if err != nil {
 			yield(Address{}, listError(ctx, link, means, err))
 			return false
 		}
-		if a, ok := parse(m, index, family); ok && a.Means == means && !yield(a, nil) {
+		if ok && a.Means == means && !yield(a, nil) {
 			return false
 		}
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // Group returns the link group that marks the links of an owner, such as the
-// prefix of a proxier: a hash of the name with the highest bit set, which nobody
-// gives a group by hand. A group is the one mark that the kernel puts on a link in
+// prefix of a proxier: a hash of the name between 1<<30 and 1<<31-1, numbers that
+// nobody gives a group by hand and that ip(8) still takes. A group is the one mark that the kernel puts on a link in
 // the same moment in which it makes the link, so there is never one of ours
 // without it; an alias (IFLA_IFALIAS) in the same request is ignored (seen on 6.1
 // and 6.12). "ip link show group N" finds such links, and
@@ -20,7 +20,7 @@ import (
 func Group(owner string) uint32 {
 	h := fnv.New32a()
 	h.Write([]byte("vipkit " + owner)) // never fails
-	return h.Sum32() | 1<<31
+	return h.Sum32()>>2 | 1<<30
 }
 
 // Ensure makes a dummy link be there as l says, and reports whether it had to

@@ -97,55 +97,63 @@ func appendList(b *nl.Batch, index uint32, family uint8, m Means) {
 	b.End()
 }
 
-// parse reads one message of a list. It returns false for what is not the
-// link's, not of this family, or not this package's business.
-func parse(m nl.Message, index uint32, family uint8) (Address, bool) {
+// parse reads one message of a list. It is not ok for what is not the link's, not
+// of this family, or not this package's business, and fails for what the kernel
+// does not send.
+func parse(m nl.Message, index uint32, family uint8) (a Address, ok bool, err error) {
 	switch m.Type {
 	case unix.RTM_NEWADDR:
 		return parseAddress(m.Data, index, family)
 	case unix.RTM_NEWROUTE:
 		return parseRoute(m.Data, index, family)
 	}
-	return Address{}, false
+	return Address{}, false, nil
 }
 
-func parseAddress(p []byte, index uint32, family uint8) (Address, bool) {
-	if len(p) < ifAddrMsgLen || p[0] != family || binary.NativeEndian.Uint32(p[4:]) != index {
-		return Address{}, false
+func parseAddress(p []byte, index uint32, family uint8) (a Address, ok bool, err error) {
+	if len(p) < ifAddrMsgLen {
+		return a, false, errMalformed
 	}
-	var local, peer netip.Addr
-	for a := range nl.Attrs(p[ifAddrMsgLen:]) {
-		switch a.Type {
-		case unix.IFA_LOCAL:
-			local, _ = a.Addr()
-		case unix.IFA_ADDRESS:
-			peer, _ = a.Addr()
-		}
+	if p[0] != family || binary.NativeEndian.Uint32(p[4:]) != index {
+		return a, false, nil
 	}
-	if !local.IsValid() {
-		local = peer // IPv6 sends the other one only where they differ
+	h, ok := parseHostAddress(p)
+	if !ok {
+		return a, false, errMalformed
 	}
-	return checked(Address{local, ByAddress}, family, p[1])
+	a, ok = checked(Address{h.Prefix.Addr(), ByAddress}, family, p[1])
+	return a, ok, nil
 }
 
-func parseRoute(p []byte, index uint32, family uint8) (Address, bool) {
-	if len(p) < rtMsgLen || p[0] != family || p[4] != unix.RT_TABLE_LOCAL || p[5] != unix.RTPROT_STATIC || p[7] != unix.RTN_LOCAL {
-		return Address{}, false
+func parseRoute(p []byte, index uint32, family uint8) (a Address, ok bool, err error) {
+	if len(p) < rtMsgLen {
+		return a, false, errMalformed
+	}
+	if p[0] != family || p[4] != unix.RT_TABLE_LOCAL || p[5] != unix.RTPROT_STATIC || p[7] != unix.RTN_LOCAL {
+		return a, false, nil
 	}
 	var dst netip.Addr
 	var oif uint32
-	for a := range nl.Attrs(p[rtMsgLen:]) {
-		switch a.Type {
+	for rest := p[rtMsgLen:]; len(rest) > 0; {
+		var at nl.Attr
+		if at, rest, ok = nl.Next(rest); !ok {
+			return a, false, errMalformed
+		}
+		switch at.Type {
 		case unix.RTA_DST:
-			dst, _ = a.Addr()
+			dst, ok = at.Addr()
 		case unix.RTA_OIF:
-			oif, _ = a.U32()
+			oif, ok = at.U32()
+		}
+		if !ok {
+			return a, false, errMalformed
 		}
 	}
 	if oif != index {
-		return Address{}, false
+		return a, false, nil
 	}
-	return checked(Address{dst, ByRoute}, family, p[1])
+	a, ok = checked(Address{dst, ByRoute}, family, p[1])
+	return a, ok, nil
 }
 
 // checked leaves out networks and what no virtual address can be.

@@ -93,7 +93,7 @@ func (f *Fake) look() (addrs map[dummy.HostKey]dummy.HostAddress, overflows int,
 		for a := range l.addrs {
 			if a.Means == dummy.ByAddress {
 				k := dummy.HostKey{Prefix: netip.PrefixFrom(a.Addr, a.Addr.BitLen()), Index: l.index}
-				addrs[k] = dummy.HostAddress{HostKey: k, Link: l.Name, Flags: dummy.Permanent}
+				addrs[k] = dummy.HostAddress{HostKey: k, Link: l.Name, Scope: scopeOf(a.Addr), Flags: dummy.Permanent}
 			}
 		}
 	}
@@ -149,4 +149,15 @@ func (f *Fake) watch(ctx context.Context, yield func(dummy.Event) bool) bool {
 		}
 	}
 	return true
+}
+
+// siteLocal is what was once for use within a site (RFC 3879).
+var siteLocal = netip.MustParsePrefix("fec0::/10")
+
+// scopeOf returns the scope of a virtual address.
+func scopeOf(a netip.Addr) dummy.Scope {
+	if siteLocal.Contains(a) {
+		return dummy.ScopeSite
+	}
+	return dummy.ScopeGlobal
 }

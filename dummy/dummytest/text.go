@@ -48,7 +48,7 @@ func (f *Fake) Load(text string) error {
 			continue
 		}
 		c, name, ok := parseChange(words)
-		if !ok {
+		if !ok || c.Op != dummy.AddAddress {
 			return fmt.Errorf("ip -batch: cannot read %q", lines.Text())
 		}
 		if errs := loaded.Apply(ctx, name, []dummy.Change{c}); errs != nil {
@@ -87,10 +87,14 @@ func parseLink(words []string) (l dummy.Link, ok bool) {
 	return l, slices.Equal(words, []string{"type", dummy.Kind})
 }
 
-// parseChange reads an addition as dummy.Change writes it.
+// parseChange reads a change as dummy.Change writes it.
 func parseChange(words []string) (c dummy.Change, name string, ok bool) {
-	if len(words) < 5 || words[1] != "add" {
+	if len(words) < 5 {
 		return c, "", false
+	}
+	c.Op = dummy.AddAddress
+	if words[1] == "del" {
+		c.Op = dummy.DeleteAddress
 	}
 	text := "inet " + words[2]
 	name = words[4]
@@ -100,7 +104,6 @@ func parseChange(words []string) (c dummy.Change, name string, ok bool) {
 	if words[0] == "route" && len(words) > 5 {
 		text, name = words[2]+" "+words[3], words[5]
 	}
-	c.Op = dummy.AddAddress
 	err := c.Address.UnmarshalText([]byte(text))
 	return c, name, err == nil && c.String(name) == "ip "+strings.Join(words, " ")
 }
