@@ -41,6 +41,7 @@ func TestClient(t *testing.T, open func(t *testing.T) ipvs.Client) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
+	t.Run("KnownFaults", func(t *testing.T) { testKnownFaults(t, open) })
 }
 
 // change reads a line in the syntax of ipvsadm -R.

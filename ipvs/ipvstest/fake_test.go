@@ -113,27 +113,6 @@ func TestFakeCounters(t *testing.T) {
 	require.Equal(t, []ipvs.Daemon{daemon}, all)
 }
 
-// TestFakeRefuses is the list of what the fakes of others accept.
-func TestFakeRefuses(t *testing.T) {
-	fake := new(ipvstest.Fake)
-	changes := parseAll(t, "-A -t 10.0.0.1:80 -s rr\n-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n")
-	require.Nil(t, fake.Apply(t.Context(), changes))
-	before := fake.Dump()
-	heavy := changes[1]
-	heavy.Op, heavy.Destination.Weight = ipvs.UpdateDestination, 1<<31
-	for _, errs := range [][]error{
-		fake.Apply(t.Context(), changes), // again: both exist, and the destination stays
-		fake.Apply(t.Context(), parseAll(t, "-A -t 10.0.0.2:80 -s unknown\n-E -t 10.0.0.2:80 -s rr\n-D -t 10.0.0.2:80\n")),
-		fake.Apply(t.Context(), parseAll(t, "-A -t 10.0.0.2:80 -s twenty-bytes-of-name\n-a -t 10.0.0.1:80 -r [fd00::1]:80 -m -w 1\n")),
-		fake.Apply(t.Context(), []ipvs.Change{heavy}),
-	} {
-		for _, err := range errs {
-			require.Error(t, err)
-		}
-	}
-	require.Equal(t, before, fake.Dump())
-}
-
 // parseAll reads lines for ipvsadm -R.
 func parseAll(t testing.TB, text string) (changes []ipvs.Change) {
 	t.Helper()

@@ -3,6 +3,7 @@
 package ipvstest_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -10,8 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
-	moby "github.com/moby/ipvs"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 	"golang.org/x/tools/txtar"
@@ -138,72 +139,6 @@ func TestKernelIpvsadm(t *testing.T) {
 	require.Empty(t, ns.Run(t, "ipvsadm", "-Sn"))
 }
 
-// TestKernelMoby writes with one library and reads with the other, as far as
-// moby/ipvs can be right (weights of 16 bits, IPv4 netmasks byte-swapped, no
-// tunnels, no persistence engine).
-func TestKernelMoby(t *testing.T) {
-	testenv.RequireKernel(t, testenv.IPVS)
-	_, ns := openIn(t)
-	c, err := ipvs.Open(&ipvs.Config{Namespace: ns.Path()})
-	require.NoError(t, err)
-	defer c.Close()
-	const text = `-A -t 10.0.0.1:80 -s rr
--a -t 10.0.0.1:80 -r 10.1.0.1:8080 -m -w 7 -x 10 -y 5
--a -t 10.0.0.1:80 -r 10.1.0.9:80 -g -w 0
--A -u 10.0.0.1:53 -s sh -p 60
--A -t [fd00::1]:443 -s wlc
--a -t [fd00::1]:443 -r [fd00:1::1]:6443 -m -w 1
--A -f 17 -s wrr
-`
-	require.Nil(t, c.Apply(t.Context(), parseAll(t, text)))
-	var handle *moby.Handle
-	require.NoError(t, ns.Do(func() (err error) {
-		handle, err = moby.New("")
-		return err
-	}))
-	defer handle.Close()
-	services, err := handle.GetServices()
-	require.NoError(t, err)
-	require.Len(t, services, 4)
-	destinations := make(map[*moby.Service][]*moby.Destination)
-	for _, s := range services {
-		destinations[s], err = handle.GetDestinations(s)
-		require.NoError(t, err)
-		switch {
-		case s.FWMark != 0:
-			require.EqualValues(t, 17, s.FWMark)
-			require.Equal(t, "wrr", s.SchedName)
-		case s.Port == 80:
-			require.Equal(t, "10.0.0.1", s.Address.String())
-			require.EqualValues(t, vipkit.TCP, s.Protocol)
-			require.Len(t, destinations[s], 2)
-		case s.Port == 53:
-			require.EqualValues(t, 60, s.Timeout)
-			require.EqualValues(t, 1, s.Flags&1)
-		case s.Port == 443:
-			require.Equal(t, "fd00::1", s.Address.String())
-			require.Equal(t, "fd00:1::1", destinations[s][0].Address.String())
-			require.EqualValues(t, 6443, destinations[s][0].Port)
-		}
-		for _, d := range destinations[s] {
-			if d.Port == 8080 {
-				require.Equal(t, []any{7, uint32(10), uint32(5), uint32(0)}, []any{d.Weight, d.UpperThreshold, d.LowerThreshold, d.ConnectionFlags})
-			}
-		}
-	}
-
-	require.NoError(t, clearAll(t.Context(), c))
-	for _, s := range services {
-		require.NoError(t, handle.NewService(s))
-		for _, d := range destinations[s] {
-			require.NoError(t, handle.NewDestination(s, d))
-		}
-	}
-	got, err := save(t.Context(), c)
-	require.NoError(t, err)
-	require.Equal(t, text, got)
-}
-
 // TestKernelLoNeverUp pins that a namespace whose lo was never up, and which
 // therefore has no table of local routes, takes no destination.
 func TestKernelLoNeverUp(t *testing.T) {
@@ -248,6 +183,40 @@ func TestKernelRequests(t *testing.T) {
 	}
 	messagesAfter, _ = c.Requests()
 	require.EqualValues(t, 1, messagesAfter-messages)
+}
+
+// TestKernelDeadline shows that a read and a batch end with their context, that the
+// changes tell which of them were not sent, and that the Conn goes on.
+func TestKernelDeadline(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS)
+	c, _ := openIn(t)
+	changes := table(3000)
+	require.Nil(t, c.Apply(t.Context(), changes))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err := ipvs.Snapshot(ctx, c)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	have, err := ipvs.Snapshot(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, have, 3000)
+
+	deletions := ipvs.Diff(have, nil)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	deleted := 0
+	for _, err := range c.Apply(ctx, deletions) {
+		if err == nil {
+			deleted++
+			continue
+		}
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	if ctx.Err() == nil {
+		deleted = len(deletions) // a fast machine
+	}
+	have, err = ipvs.Snapshot(t.Context(), c)
+	require.NoError(t, err)
+	require.Len(t, have, 3000-deleted)
 }
 
 // table makes n services with five destinations each.
