@@ -12,6 +12,9 @@ type Client interface {
 	Get(ctx context.Context, name string) (string, error)
 
 	// Set sets a parameter. It fails with fs.ErrNotExist, fs.ErrPermission,
-	// or fs.ErrInvalid for a value that the kernel refuses.
+	// or fs.ErrInvalid for a value that the kernel refuses. Of a value of
+	// several numbers the kernel has then taken those before the one that it
+	// refused. It does not look at what is behind the last that it expects:
+	// "1 x" is 1 to a parameter of one number.
 	Set(ctx context.Context, name, value string) error
 }

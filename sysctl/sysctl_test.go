@@ -23,3 +23,17 @@ func FuzzPath(f *testing.F) {
 		require.False(t, strings.HasPrefix(p, "/") || strings.HasPrefix(p, ".."))
 	})
 }
+
+func FuzzCheckValue(f *testing.F) {
+	f.Add("1")
+	f.Add("4096\t131072\t6291456")
+	f.Add("1\n2")
+	f.Fuzz(func(t *testing.T, value string) {
+		if sysctl.CheckValue(value) != nil {
+			return
+		}
+		require.NotEmpty(t, strings.TrimSpace(value))
+		require.NotContains(t, value, "\n")
+		require.NotContains(t, value, "\x00")
+	})
+}

@@ -19,9 +19,9 @@ import (
 // Fake is a kernel's parameters in memory. It has those that were loaded and no
 // others. The zero value has none. It is safe for concurrent use.
 //
-// A parameter whose value is made of whole numbers takes only as many of them,
-// each of 32 bits with a sign; the kernel's own limits on single
-// parameters are not modelled.
+// A parameter whose value is made of whole numbers takes only such, each of 32 bits
+// with a sign, as the kernel does; the kernel's own limits on single parameters
+// are not modelled.
 type Fake struct {
 	// Before is called before anything is done, with "get" or "set" and the
 	// name; an error from it is returned and nothing happens. Nil: nothing.
@@ -64,11 +64,10 @@ func (f *Fake) Set(ctx context.Context, name, value string) error {
 	if !ok {
 		return &vipkit.OpError{Op: "sysctl set", Object: object, Kind: fs.ErrNotExist}
 	}
-	value, err = settle(old, value)
+	f.values[path], err = settle(old, value)
 	if err != nil {
 		return &vipkit.OpError{Op: "sysctl set", Object: object, Kind: fs.ErrInvalid, Err: err}
 	}
-	f.values[path] = value
 	return nil
 }
 
@@ -89,30 +88,37 @@ func (f *Fake) begin(ctx context.Context, op, name string) (path string, err err
 	return path, nil
 }
 
-// settle returns what a parameter reads as after value was written to it
-// (kernel/sysctl.c, proc_dointvec): fewer numbers than it has leave the rest.
+// settle returns what a parameter reads as after value was written to it, and why it
+// was refused (kernel/sysctl.c, do_proc_dointvec): numbers before one that is none
+// are taken, fewer than there are leave the rest, and what is behind the last is
+// not looked at.
 func settle(old, value string) (string, error) {
-	have, ok := numbers(old)
+	have, ok := numbers(strings.Fields(old))
 	if !ok {
 		return strings.TrimSpace(value), nil
 	}
-	want, ok := numbers(value)
-	if !ok || len(want) > len(have) {
-		return "", fmt.Errorf("value %q in place of %q", value, old)
-	}
+	words := strings.Fields(value)
+	want, ok := numbers(words[:min(len(words), len(have))])
 	copy(have, want)
 	parts := make([]string, len(have))
 	for i, n := range have {
 		parts[i] = strconv.FormatInt(n, 10)
 	}
-	return strings.Join(parts, "\t"), nil
+	settled := strings.Join(parts, "\t")
+	if !ok {
+		return settled, fmt.Errorf("value %q in place of %q", value, old)
+	}
+	return settled, nil
 }
 
-func numbers(s string) (list []int64, ok bool) {
-	for _, w := range strings.Fields(s) {
+// numbers reads words as far as they are numbers of 32 bits as the kernel takes
+// them: decimal, 0x1f or 017, with or without a minus sign.
+func numbers(words []string) (list []int64, ok bool) {
+	for _, w := range words {
+		digits := strings.TrimPrefix(w, "-")
 		n, err := strconv.ParseInt(w, 0, 32)
-		if err != nil {
-			return nil, false
+		if err != nil || digits[0] == '+' || len(digits) > 1 && strings.ContainsRune("bBoO", rune(digits[1])) || strings.Contains(digits, "_") {
+			return list, false
 		}
 		list = append(list, n)
 	}

@@ -39,3 +39,18 @@ func TestFake(t *testing.T) {
 	_, err := f.Get(context.Background(), "kernel.hostname")
 	require.ErrorIs(t, err, lost)
 }
+
+// FuzzLoad reads back what was dumped.
+func FuzzLoad(f *testing.F) {
+	f.Add(host)
+	f.Add("net/ipv4/conf/eth0.100/arp_ignore = 1\n# comment\nkernel.hostname = a b\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		var first, second Fake
+		if first.Load(text) != nil {
+			require.Empty(t, first.Dump())
+			return
+		}
+		require.NoError(t, second.Load(first.Dump()))
+		require.Equal(t, first.Dump(), second.Dump())
+	})
+}
