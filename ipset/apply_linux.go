@@ -47,10 +47,12 @@ type writer struct {
 	changes []Change
 	errs    []error
 
-	batch *nl.Batch
-	spans []span   // of each message in batch
-	bulks []string // names of sets with a bulk in batch
-	again []span   // what bulks left undone
+	batch  *nl.Batch
+	layout layout // of entries of key
+	key    typeKey
+	spans  []span   // of each message in batch
+	bulks  []string // names of sets with a bulk in batch
+	again  []span   // what bulks left undone
 }
 
 func (w *writer) fail(i int, err error) {
@@ -139,14 +141,12 @@ func (w *writer) addEntries(i int) int {
 	begin(w.batch, cmd, flags, w.proto, c.Set.Name)
 	w.batch.U32(attrLineno, 0)
 	adt := w.batch.Nest(attrADT)
-	p, _ := c.Set.Type.parts()
+	l := w.layoutOf(c.Set)
 	for ; i < len(w.changes) && sameRun(c, &w.changes[i]) && w.batch.MessageLen() < maxBulk; i++ {
 		next := &w.changes[i]
-		if !next.Entry.valid(p, c.Set.Family) || c.Op != DeleteEntry && !(next.Entry.validExtensions(p) && next.Counters.valid()) {
+		if !l.append(w.batch, next, uint32(i+1)) {
 			w.fail(i, kindError(*next, fs.ErrInvalid, next.Validate()))
-			continue
 		}
-		appendEntry(w.batch, next, uint32(i+1))
 	}
 	w.batch.EndNest(adt)
 	w.batch.End()
@@ -159,12 +159,21 @@ func sameRun(a, b *Change) bool {
 	return a.Op == b.Op && a.Set.Name == b.Set.Name && a.Set.Type == b.Set.Type && a.Set.Family == b.Set.Family
 }
 
+// layoutOf returns how the entries of a set are laid out.
+func (w *writer) layoutOf(s Set) *layout {
+	if key := (typeKey{s.Type, s.Family}); key != w.key {
+		w.layout.init(s.Type, s.Family)
+		w.key = key
+	}
+	return &w.layout
+}
+
 // addEntry appends a message with entry i alone.
 func (w *writer) addEntry(i int) {
 	c := &w.changes[i]
 	cmd, flags := entryCommand(c.Op)
 	begin(w.batch, cmd, flags, w.proto, c.Set.Name)
-	appendEntry(w.batch, c, 0)
+	w.layoutOf(c.Set).append(w.batch, c, 0)
 	w.batch.End()
 	w.spans = append(w.spans, span{i, i + 1})
 }

@@ -26,11 +26,13 @@ func BenchmarkEncode(b *testing.B) {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			var batch nl.Batch
+			var l layout
+			l.init(plain.Type, plain.Family)
 			for b.Loop() {
 				batch.Reset()
 				batch.Begin(cmdAdd, 0)
 				for i := range changes {
-					appendEntry(&batch, &changes[i], uint32(i))
+					l.append(&batch, &changes[i], uint32(i))
 				}
 				batch.End()
 			}
@@ -45,7 +47,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				h, _ := decodeHeader(data)
-				decodeEntries(&h.set, h.adt, func(*CountedEntry, error) bool { return true })
+				_, _ = decodeEntries(&h.set, h.adt, func(*CountedEntry) bool { return true })
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package ipset
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -119,9 +120,9 @@ func (s *Set) addExtra(words string) {
 	s.Extra += words
 }
 
-// decodeEntries yields the entries of one message. What it yields is valid until
-// yield returns.
-func decodeEntries(s *Set, adt []byte, yield func(*CountedEntry, error) bool) bool {
+// decodeEntries yields the entries of one message, each valid until yield returns,
+// and reports whether yield wants more.
+func decodeEntries(s *Set, adt []byte, yield func(*CountedEntry) bool) (more bool, err error) {
 	p, _ := s.Type.parts()
 	var e CountedEntry
 	for len(adt) > 0 {
@@ -131,58 +132,63 @@ func decodeEntries(s *Set, adt []byte, yield func(*CountedEntry, error) bool) bo
 			continue
 		}
 		if !ok || !e.decode(s, p, a.Data) {
-			yield(nil, errMalformed)
-			return false
+			return false, errMalformed
 		}
-		if !yield(&e, nil) {
-			return false
+		if !yield(&e) {
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
-// decode reads an entry of the set.
+// decode reads an entry of the set. It walks the attributes by itself, not with
+// nl.Next: a set may have a million entries.
 func (e *CountedEntry) decode(s *Set, p parts, data []byte) bool {
 	*e = CountedEntry{}
 	var ip, ip2 netip.Addr
 	cidr, cidr2 := -1, -1
 	var port, proto, expires bool // what was there
 	for len(data) > 0 {
-		a, rest, ok := nl.Next(data)
-		if !ok {
+		if len(data) < 4 {
 			return false
 		}
-		data = rest
-		var v uint8
-		switch a.Type {
+		n := int(binary.NativeEndian.Uint16(data))
+		if n < 4 || n > len(data) {
+			return false
+		}
+		v, ok := data[4:n], false
+		switch typ := binary.NativeEndian.Uint16(data[2:]) &^ (nested | netOrder); typ {
 		case dataIP:
-			ip, ok = decodeIP(a.Data)
+			ip, ok = decodeIP(v)
 		case dataIP2:
-			ip2, ok = decodeIP(a.Data)
+			ip2, ok = decodeIP(v)
 		case dataCIDR:
-			v, ok = a.U8()
-			cidr = int(v)
+			if ok = len(v) == 1; ok {
+				cidr = int(v[0])
+			}
 		case dataCIDR2:
-			v, ok = a.U8()
-			cidr2 = int(v)
+			if ok = len(v) == 1; ok {
+				cidr2 = int(v[0])
+			}
 		case dataPort:
-			e.Port, ok = a.Be16()
-			port = true
+			if ok = len(v) == 2; ok {
+				e.Port, port = binary.BigEndian.Uint16(v), true
+			}
 		case dataProto:
-			v, ok = a.U8()
-			e.Protocol = vipkit.Protocol(v)
-			proto = true
+			if ok = len(v) == 1; ok {
+				e.Protocol, proto = vipkit.Protocol(v[0]), true
+			}
 		case dataTimeout:
-			var left uint32
-			left, ok = a.Be32()
-			e.Timeout = lifetime(left)
-			expires = true
+			if ok = len(v) == 4; ok {
+				e.Timeout, expires = lifetime(binary.BigEndian.Uint32(v)), true
+			}
 		default:
-			ok = e.decodeExtension(a)
+			ok = e.decodeExtension(nl.Attr{Type: typ, Data: v})
 		}
 		if !ok {
 			return false
 		}
+		data = data[min((n+3)&^3, len(data)):]
 	}
 	var ok1, ok2 bool
 	e.Net, ok1 = network(ip, cidr, p.addr || p.net, s.Family)
@@ -224,16 +230,16 @@ func (e *CountedEntry) decodeExtension(a nl.Attr) bool {
 }
 
 // decodeIP reads the nested address.
-func decodeIP(data []byte) (netip.Addr, bool) {
-	a, rest, ok := nl.Next(data)
-	if !ok || len(rest) != 0 {
+func decodeIP(v []byte) (netip.Addr, bool) {
+	if len(v) < 4 || int(binary.NativeEndian.Uint16(v)) != len(v) {
 		return netip.Addr{}, false
 	}
+	typ := binary.NativeEndian.Uint16(v[2:]) &^ (nested | netOrder)
 	switch {
-	case a.Type == ipv4 && len(a.Data) == 4:
-		return netip.AddrFrom4([4]byte(a.Data)), true
-	case a.Type == ipv6 && len(a.Data) == 16:
-		return netip.AddrFrom16([16]byte(a.Data)), true
+	case typ == ipv4 && len(v) == 8:
+		return netip.AddrFrom4([4]byte(v[4:])), true
+	case typ == ipv6 && len(v) == 20:
+		return netip.AddrFrom16([16]byte(v[4:])), true
 	}
 	return netip.Addr{}, false
 }

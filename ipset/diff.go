@@ -8,7 +8,9 @@ import (
 
 // Compare orders keys: by first address or network, protocol, port, second
 // address or network. It is a total order.
-func (k EntryKey) Compare(o EntryKey) int {
+func (k EntryKey) Compare(o EntryKey) int { return k.compare(&o) }
+
+func (k *EntryKey) compare(o *EntryKey) int {
 	if c := compareNets(k.Net, o.Net); c != 0 {
 		return c
 	}

@@ -137,9 +137,9 @@ type Change struct {
 	Entry Entry
 	// Counters are what an entry starts from that is added, to a set with
 	// Counters. With UpdateEntry those that are zero stay as they are. Neither
-	// can be 1<<64 - 1. A bitmap:port has a slot for each port, where an entry
-	// that is added by a Change whose Set does not say Counters finds what was
-	// counted there before.
+	// can be 1<<64 - 1. The kernel does not clear what a deleted entry had counted:
+	// another one goes on from it that is new by UpdateEntry with zeros, or by
+	// AddEntry with zeros and a Set that does not say Counters.
 	Counters Counters
 	// Other is the other set's name for SwapSets, and the new one for RenameSet.
 	Other string

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit"
-	"github.com/vipkit/vipkit/internal/nl"
 	"github.com/vipkit/vipkit/internal/testenv"
 )
 
@@ -182,89 +181,4 @@ func TestClassify(t *testing.T) {
 	for errno := syscall.Errno(4096); errno < 4360; errno++ {
 		require.Contains(t, Errno(errno).Error(), "ipset: ")
 	}
-}
-
-func addEntries(s Set, entries ...Entry) []Change {
-	changes := make([]Change, len(entries))
-	for i, e := range entries {
-		changes[i] = Change{Op: AddEntry, Set: Set{Name: s.Name, Type: s.Type, Family: s.Family}, Entry: e}
-	}
-	return changes
-}
-
-// encoded returns entries as the kernel lists them.
-func encoded(s Set, entries ...Entry) []byte {
-	var b nl.Batch
-	begin(&b, cmdList, 0, maxProtocol, s.Name)
-	b.String(attrTypename, string(s.Type))
-	b.U8(attrFamily, nfFamily(s.Family))
-	data := b.Nest(attrData)
-	b.Be32(dataHashsize|netOrder, s.HashSize)
-	b.Be32(dataMaxelem|netOrder, s.MaxElem)
-	appendTimeout(&b, s.Timeout)
-	b.Be32(dataFlags|netOrder, flagComment|flagSkbinfo)
-	b.EndNest(data)
-	adt := b.Nest(attrADT)
-	for _, c := range addEntries(s, entries...) {
-		appendEntry(&b, &c, 0)
-	}
-	b.EndNest(adt)
-	b.End()
-	return b.Message(0)
-}
-
-// decoded returns what a message of a dump says.
-func decoded(data []byte) (s Set, entries []Entry, err error) {
-	h, err := decodeHeader(data)
-	if err != nil {
-		return Set{}, nil, err
-	}
-	if _, known := h.set.Type.parts(); !known {
-		return h.set, nil, nil
-	}
-	decodeEntries(&h.set, h.adt, func(e *CountedEntry, e2 error) bool {
-		if err = e2; err == nil {
-			entries = append(entries, e.Entry)
-		}
-		return err == nil
-	})
-	return h.set, entries, err
-}
-
-func TestDecode(t *testing.T) {
-	data := encoded(v4Set, web, web)
-	s, entries, err := decoded(data)
-	require.NoError(t, err)
-	require.Equal(t, v4Set, s)
-	require.Equal(t, []Entry{web, web}, entries)
-	for n := range data {
-		_, some, err := decoded(data[:n])
-		if err == nil {
-			require.Empty(t, some, "a cut between attributes of the message: %d", n)
-		}
-	}
-	other := v4Set
-	other.Family = vipkit.IPv6
-	_, _, err = decoded(encoded(other, web))
-	require.ErrorIs(t, err, errMalformed)
-}
-
-func TestEncodeAllocatesNothing(t *testing.T) {
-	var b nl.Batch
-	set := Set{Name: "s", Type: HashIPPort, Family: vipkit.IPv4}
-	c := Change{Op: AddEntry, Set: set, Entry: web}
-	d := Change{Op: DeleteEntry, Set: set, Entry: web}
-	run := func() {
-		b.Reset()
-		begin(&b, cmdAdd, 0, 7, "s")
-		for i := range 100 {
-			if c.Validate() != nil || d.Validate() != nil {
-				t.Fatal("invalid")
-			}
-			appendEntry(&b, &c, uint32(i))
-		}
-		b.End()
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(10, run))
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/vipkit/vipkit"
 	"github.com/vipkit/vipkit/internal/testenv"
 	"github.com/vipkit/vipkit/ipset"
-	"github.com/vipkit/vipkit/ipset/ipsettest"
 )
 
 // openKernel returns a Conn in a fresh namespace, which the test enters.
@@ -21,14 +20,6 @@ func openKernel(t testing.TB) (*ipset.Conn, *testenv.NS) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c, ns
-}
-
-func TestKernelContract(t *testing.T) {
-	testenv.RequireKernel(t, testenv.IPSet)
-	ipsettest.TestClient(t, func(t *testing.T) ipset.Client {
-		c, _ := openKernel(t)
-		return c
-	})
 }
 
 // BenchmarkKernel adds, lists and deletes hash:ip,port entries.

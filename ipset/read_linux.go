@@ -33,70 +33,50 @@ func (c *Conn) Sets(ctx context.Context) iter.Seq2[Set, error] {
 // Entries implements [Client].
 func (c *Conn) Entries(ctx context.Context, set string) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		c.entries(ctx, set, func(e *CountedEntry, err error) bool {
-			if err != nil {
-				return yield(Entry{}, err)
-			}
-			return yield(e.Entry, nil)
-		})
+		if err := c.entries(ctx, set, func(e *CountedEntry) bool { return yield(e.Entry, nil) }); err != nil {
+			yield(Entry{}, readError("list", set, err))
+		}
 	}
 }
 
 // Counters implements [Client].
 func (c *Conn) Counters(ctx context.Context, set string) iter.Seq2[CountedEntry, error] {
 	return func(yield func(CountedEntry, error) bool) {
-		c.entries(ctx, set, func(e *CountedEntry, err error) bool {
-			if err != nil {
-				return yield(CountedEntry{}, err)
-			}
-			return yield(*e, nil)
-		})
+		if err := c.entries(ctx, set, func(e *CountedEntry) bool { return yield(*e, nil) }); err != nil {
+			yield(CountedEntry{}, readError("list", set, err))
+		}
 	}
 }
 
-// entries yields the entries of a set. What it yields is valid until yield
-// returns.
-func (c *Conn) entries(ctx context.Context, set string, yield func(*CountedEntry, error) bool) {
+// entries yields the entries of a set, each valid until yield returns. After an
+// error it does not yield.
+func (c *Conn) entries(ctx context.Context, set string, yield func(*CountedEntry) bool) error {
 	if err := validateName("name", set); err != nil {
-		yield(nil, &vipkit.OpError{Op: "ipset list", Object: set, Kind: fs.ErrInvalid, Err: err})
-		return
+		return &vipkit.OpError{Kind: fs.ErrInvalid, Err: err}
 	}
-	fail := func(err error) { yield(nil, readError("list", set, err)) }
 	var current Set
 	for m, err := range c.list(ctx, set, 0) {
-		var h header
-		if err == nil {
-			h, err = decodeHeader(m.Data)
-		}
-		if err == nil && h.set.Name != set {
-			err = errMalformed
-		}
 		if err != nil {
-			fail(err)
-			return
+			return err
+		}
+		h, err := decodeHeader(m.Data)
+		if err != nil {
+			return err
 		}
 		if h.hasTyp {
 			current = h.set
 		}
-		if current.Type == "" {
-			fail(errMalformed)
-			return
+		if h.set.Name != set || current.Type == "" {
+			return errMalformed
 		}
 		if _, known := current.Type.parts(); !known {
-			fail(&vipkit.OpError{Kind: errors.ErrUnsupported, Detail: "entries of " + string(current.Type)})
-			return
+			return &vipkit.OpError{Kind: errors.ErrUnsupported, Detail: "entries of " + string(current.Type)}
 		}
-		more := decodeEntries(&current, h.adt, func(e *CountedEntry, err error) bool {
-			if err != nil {
-				fail(err)
-				return false
-			}
-			return yield(e, nil)
-		})
-		if !more {
-			return
+		if more, err := decodeEntries(&current, h.adt, yield); err != nil || !more {
+			return err
 		}
 	}
+	return nil
 }
 
 // Test implements [Client].
@@ -112,7 +92,9 @@ func (c *Conn) Test(ctx context.Context, set Set, key EntryKey) (bool, error) {
 	b := c.batch()
 	defer c.requests.Put(b)
 	begin(b, cmdTest, 0, proto, set.Name)
-	appendEntry(b, &Change{Op: DeleteEntry, Entry: Entry{EntryKey: key}}, 0)
+	var l layout
+	l.init(set.Type, set.Family)
+	l.append(b, &Change{Op: DeleteEntry, Entry: Entry{EntryKey: key}}, 0)
 	b.End()
 	var refused nl.Failure
 	if err := c.nl.Exec(ctx, b, func(f nl.Failure) { refused = f }); err != nil {

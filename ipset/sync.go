@@ -10,8 +10,20 @@ import (
 // Snapshot returns the entries of the named set, by [Entry.Compare].
 func Snapshot(ctx context.Context, c Client, set string) ([]Entry, error) {
 	entries, err := collect(c.Entries(ctx, set))
-	slices.SortFunc(entries, Entry.Compare)
-	return entries, err
+	if err != nil {
+		return nil, err
+	}
+	// Pointers are sorted, and not the entries, which are large.
+	order := make([]*Entry, len(entries))
+	for i := range entries {
+		order[i] = &entries[i]
+	}
+	slices.SortFunc(order, func(a, b *Entry) int { return a.EntryKey.compare(&b.EntryKey) })
+	sorted := make([]Entry, len(entries))
+	for i, e := range order {
+		sorted[i] = *e
+	}
+	return sorted, nil
 }
 
 // Find returns the named set's parameters, and ok false if there is none.

@@ -53,10 +53,10 @@ func (s Set) AppendText(b []byte) ([]byte, error) {
 }
 
 func appendLifetime(b []byte, d time.Duration) []byte {
-	switch d {
-	case 0:
+	if d == 0 {
 		return b
-	case Forever:
+	}
+	if d == Forever {
 		return append(b, " timeout 0"...)
 	}
 	return strconv.AppendInt(append(b, " timeout "...), int64(d/time.Second), 10)

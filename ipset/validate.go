@@ -185,7 +185,7 @@ func validateNet(field string, n netip.Prefix, addr, network bool, t Type, f vip
 // only the kernel knows.
 func (e Entry) Validate(set Set) error {
 	p, ok := set.Type.parts()
-	if ok && e.valid(p, set.Family) && e.validExtensions(p) {
+	if ok && e.valid(p, set.Family) && e.validExtensions(p.net || p.net2) {
 		return nil
 	}
 	errs := []error{e.EntryKey.Validate(set.Type, set.Family)}
@@ -207,11 +207,11 @@ func (e Entry) Validate(set Set) error {
 	return errors.Join(errs...)
 }
 
-func (e *Entry) validExtensions(p parts) bool {
+func (e *Entry) validExtensions(networks bool) bool {
 	return len(e.Comment) <= maxComment && (e.Comment == "" || !strings.ContainsAny(e.Comment, badComment)) &&
 		(e.Mark == 0 || e.MarkMask != 0) &&
 		(e.Timeout == 0 || validTimeout(e.Timeout)) &&
-		(!e.NoMatch || p.net || p.net2)
+		(!e.NoMatch || networks)
 }
 
 // valid reports whether the kernel can be told of the counters: ULLONG_MAX

@@ -2,7 +2,6 @@ package ipsettest
 
 import (
 	"io/fs"
-	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -16,6 +15,9 @@ import (
 type content struct {
 	set     ipset.Set
 	entries map[ipset.EntryKey]held
+	// left is what entries had counted that are gone from a bitmap:port, where a
+	// port's counters outlive its entry.
+	left map[ipset.EntryKey]ipset.Counters
 }
 
 type held struct {
@@ -24,7 +26,21 @@ type held struct {
 }
 
 func newContent(s ipset.Set) *content {
-	return &content{set: s, entries: make(map[ipset.EntryKey]held)}
+	return &content{set: s, entries: make(map[ipset.EntryKey]held), left: make(map[ipset.EntryKey]ipset.Counters)}
+}
+
+// remove removes an entry.
+func (c *content) remove(k ipset.EntryKey) {
+	if c.set.Type == ipset.BitmapPort {
+		c.left[k] = c.entries[k].Counters
+	}
+	delete(c.entries, k)
+}
+
+func (c *content) flush() {
+	for k := range c.entries {
+		c.remove(k)
+	}
 }
 
 // fits refuses an entry of a set that is said to be of another type or family.
@@ -74,10 +90,13 @@ func (c *content) list(now time.Time) []ipset.CountedEntry {
 }
 
 func (c *content) expire(now time.Time) {
-	if c.set.Timeout != 0 {
-		maps.DeleteFunc(c.entries, func(_ ipset.EntryKey, h held) bool {
-			return !h.expires.IsZero() && !now.Before(h.expires)
-		})
+	if c.set.Timeout == 0 {
+		return
+	}
+	for k, h := range c.entries {
+		if !h.expires.IsZero() && !now.Before(h.expires) {
+			c.remove(k)
+		}
 	}
 }
 
@@ -91,12 +110,12 @@ func (c *content) change(ch ipset.Change) error {
 		return invalid("port %d is outside %d-%d", e.Port, s.PortFrom, s.PortTo)
 	}
 	c.expire(now)
-	old, exists := c.entries[e.EntryKey]
+	_, exists := c.entries[e.EntryKey]
 	if ch.Op == ipset.DeleteEntry {
 		if !exists {
 			return fs.ErrNotExist
 		}
-		delete(c.entries, e.EntryKey)
+		c.remove(e.EntryKey)
 		return nil
 	}
 	switch {
@@ -114,12 +133,7 @@ func (c *content) change(ch ipset.Change) error {
 		return vipkit.ErrFull
 	}
 	h := held{CountedEntry: ipset.CountedEntry{Entry: e, Counters: ch.Counters}}
-	if exists && h.Counters.Packets == 0 {
-		h.Counters.Packets = old.Counters.Packets
-	}
-	if exists && h.Counters.Bytes == 0 {
-		h.Counters.Bytes = old.Counters.Bytes
-	}
+	h.Counters = c.counters(ch)
 	left := e.Timeout
 	if left == 0 {
 		left = s.Timeout
@@ -130,4 +144,23 @@ func (c *content) change(ch ipset.Change) error {
 	h.Timeout = 0
 	c.entries[e.EntryKey] = h
 	return nil
+}
+
+// counters returns what an entry that is added or updated goes on from.
+func (c *content) counters(ch ipset.Change) ipset.Counters {
+	n := ch.Counters
+	if ch.Op == ipset.AddEntry && ch.Set.Counters {
+		return n
+	}
+	old := c.left[ch.Entry.EntryKey]
+	if h, there := c.entries[ch.Entry.EntryKey]; there {
+		old = h.Counters
+	}
+	if n.Packets == 0 {
+		n.Packets = old.Packets
+	}
+	if n.Bytes == 0 {
+		n.Bytes = old.Bytes
+	}
+	return n
 }

@@ -1,7 +1,6 @@
 package ipsettest
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -16,14 +15,19 @@ import (
 )
 
 // TestClient checks that what open returns keeps the contract of
-// [ipset.Client]. Each call of open has to return a client without sets.
+// [ipset.Client]. Each call of open has to return a client without sets; if that is
+// a [Referrer] too, what holds while a set is in use is checked.
 func TestClient(t *testing.T, open func(t *testing.T) ipset.Client) {
 	for _, s := range Shapes() {
 		t.Run(fmt.Sprintf("%s %v", s.Set.Type, s.Set.Family), func(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, ipset.Client, Shape){
 				"set": testSet, "entries": testEntries, "invalid": testInvalid, "full": testFull,
-				"extensions": testExtensions, "bulk": testBulk, "swap": testSwap,
+				"extensions": testExtensions, "bulk": testBulk, "swap": testSwap, "rename": testRename,
+				"options": testOptions, "counters": testCounters, "test": testTest, "resize": testResize,
 			} {
+				t.Run(name, func(t *testing.T) { test(t, open(t), s) })
+			}
+			for name, test := range faults {
 				t.Run(name, func(t *testing.T) { test(t, open(t), s) })
 			}
 		})
@@ -263,34 +267,4 @@ func testInvalid(t *testing.T, c ipset.Client, s Shape) {
 		change(&e)
 		refused(t, c, fs.ErrInvalid, s.change(ipset.AddEntry, e))
 	}
-}
-
-func testFull(t *testing.T, c ipset.Client, s Shape) {
-	if s.Set.Type == ipset.BitmapPort {
-		s.Set.PortFrom, s.Set.PortTo = 10, 20
-		apply(t, c, ipset.Change{Op: ipset.CreateSet, Set: s.Set})
-		for _, port := range []uint16{9, 21, 0, 65535} {
-			refused(t, c, fs.ErrInvalid, s.change(ipset.AddEntry, ipset.Entry{EntryKey: ipset.EntryKey{Port: port}}))
-		}
-		return
-	}
-	s.Set.MaxElem, s.Set.Comment = 3, true
-	apply(t, c, ipset.Change{Op: ipset.CreateSet, Set: s.Set})
-	errs := c.Apply(t.Context(), s.entries(ipset.AddEntry, 0, 5))
-	require.Len(t, errs, 5)
-	require.NoError(t, errors.Join(errs[:3]...))
-	require.ErrorIs(t, errs[3], vipkit.ErrFull)
-	require.ErrorIs(t, errs[4], vipkit.ErrFull)
-	refused(t, c, vipkit.ErrFull, s.change(ipset.UpdateEntry, s.entry(9)))
-	e := s.entry(1)
-	e.Comment = "changed in a full set"
-	apply(t, c, s.change(ipset.UpdateEntry, e))
-	require.Contains(t, snapshot(t, c, s.Set.Name), e)
-
-	s.Set.MaxElem = 10
-	require.NoError(t, ipset.Resize(t.Context(), c, s.Set))
-	apply(t, c, s.entries(ipset.AddEntry, 3, 10)...)
-	require.Contains(t, snapshot(t, c, s.Set.Name), e)
-	refused(t, c, vipkit.ErrFull, s.change(ipset.AddEntry, s.entry(10)))
-	require.Len(t, dump(t, c), 11)
 }

@@ -132,6 +132,9 @@ func testAbsent(t *testing.T, c ipset.Client) {
 	}
 	_, err := ipset.Snapshot(t.Context(), c, "missing")
 	require.ErrorIs(t, err, fs.ErrNotExist)
+	for _, err = range c.Counters(t.Context(), "missing") {
+	}
+	require.ErrorIs(t, err, fs.ErrNotExist)
 	_, err = ipset.Snapshot(t.Context(), c, "")
 	require.ErrorIs(t, err, fs.ErrInvalid)
 	_, ok, err := ipset.Find(t.Context(), c, "missing")
@@ -153,6 +156,11 @@ func testCancelled(t *testing.T, c ipset.Client) {
 		require.ErrorIs(t, err, context.Canceled)
 	}
 	_, err := ipset.Snapshot(ctx, c, s.Set.Name)
+	require.ErrorIs(t, err, context.Canceled)
+	for _, err = range c.Counters(ctx, s.Set.Name) {
+	}
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = c.Test(ctx, s.Set, s.Key(0))
 	require.ErrorIs(t, err, context.Canceled)
 	_, _, err = ipset.Find(ctx, c, s.Set.Name)
 	require.ErrorIs(t, err, context.Canceled)

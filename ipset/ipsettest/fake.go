@@ -21,7 +21,11 @@ import (
 // no order. It is stricter in two things. An entry whose [ipset.Change] names
 // another type or family than its set has is fs.ErrInvalid, where the kernel
 // takes the parts that it knows. A set never holds more than its MaxElem, where
-// the kernel does not count an entry that takes a deleted one's slot in the hash.
+// the kernel does not count an entry that takes a deleted one's slot in the hash,
+// and takes a few too many in a hash of 2048 buckets or more, which it counts in
+// parts (ip_set_hash_gen.h, mtype_add).
+// Of counters that the kernel leaves behind it has those of bitmap:port; in a
+// hash it is chance which entry they turn up with.
 //
 // Its zero value is empty and ready. It is safe for concurrent use; its fields
 // are set before that.
@@ -230,7 +234,7 @@ func (f *Fake) apply(c ipset.Change) error {
 	case ipset.RenameSet:
 		return f.rename(have, c, inUse)
 	case ipset.FlushSet:
-		clear(have.entries)
+		have.flush()
 	case ipset.SwapSets:
 		return f.swap(have, c)
 	default:

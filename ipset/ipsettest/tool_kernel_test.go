@@ -1,4 +1,6 @@
-package ipset_test
+//go:build linux
+
+package ipsettest_test
 
 import (
 	"os"
@@ -51,9 +53,9 @@ func everything() (changes []ipset.Change) {
 
 var tuning = regexp.MustCompile(` (bucketsize \d+|initval 0x[0-9a-f]+)`)
 
-// save returns what "ipset save" prints, without what we do not keep, each
+// saved returns what "ipset save" prints, without what we do not keep, each
 // set's entries sorted as ours are not: by line.
-func save(t *testing.T, ns *testenv.NS) []string {
+func saved(t *testing.T, ns *testenv.NS) []string {
 	lines := strings.Split(strings.TrimSpace(tuning.ReplaceAllString(ns.Run(t, "ipset", "save"), "")), "\n")
 	slices.Sort(lines)
 	return lines
@@ -73,16 +75,20 @@ func TestKernelTool(t *testing.T) {
 	require.Nil(t, fake.Apply(t.Context(), everything()))
 	text := fake.Dump()
 
-	c, ns := openKernel(t)
+	c, ns := openIn(t)
 	require.Nil(t, c.Apply(t.Context(), everything()))
-	require.Equal(t, sortedLines(text), save(t, ns), "what the Conn wrote, as the tool prints it")
+	require.Equal(t, sortedLines(text), saved(t, ns), "what the Conn wrote, as the tool prints it")
 
-	restored, ns2 := openKernel(t)
+	restored, ns2 := openIn(t)
 	file := filepath.Join(t.TempDir(), "restore")
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	ns2.Run(t, "ipset", "restore", "-file", file)
-	require.Equal(t, sortedLines(text), save(t, ns2), "what the tool restored")
-	require.Equal(t, contents(&fake), contents(restored), "what the Conn reads of it")
+	require.Equal(t, sortedLines(text), saved(t, ns2), "what the tool restored")
+	want, err := save(t.Context(), &fake)
+	require.NoError(t, err)
+	got, err := save(t.Context(), restored)
+	require.NoError(t, err)
+	require.Equal(t, want, got, "what the Conn reads of it")
 
 	var loaded ipsettest.Fake
 	require.NoError(t, loaded.Load(ns2.Run(t, "ipset", "save")))
@@ -106,14 +112,14 @@ func TestKernelTool(t *testing.T) {
 	}
 	require.NoError(t, os.WriteFile(file, []byte(rest.String()), 0o600))
 	ns2.Run(t, "ipset", "restore", "-file", file)
-	require.Equal(t, sortedLines(text), save(t, ns2))
+	require.Equal(t, sortedLines(text), saved(t, ns2))
 }
 
 // TestKernelForeign: sets that others made are read as they are, or refused by
 // name.
 func TestKernelForeign(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPSet, "ipset")
-	c, ns := openKernel(t)
+	c, ns := openIn(t)
 	ns.Run(t, "ipset", "create", "masked", "hash:ip", "netmask", "24", "forceadd")
 	ns.Run(t, "ipset", "create", "listed", "hash:ip")
 	ns.Run(t, "ipset", "create", "list", "list:set")
@@ -145,7 +151,7 @@ func TestKernelForeign(t *testing.T) {
 // TestKernelRequests pins how many messages and system calls a bulk takes.
 func TestKernelRequests(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPSet)
-	c, _ := openKernel(t)
+	c, _ := openIn(t)
 	s := ipsettest.Shapes()[1]
 	require.Nil(t, c.Apply(t.Context(), []ipset.Change{{Op: ipset.CreateSet, Set: s.Set}}))
 	changes := make([]ipset.Change, 10000)
