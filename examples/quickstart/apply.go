@@ -10,32 +10,33 @@ import (
 	"strings"
 
 	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/examples/internal/clusterdump"
 	"github.com/vipkit/vipkit/proxier"
 )
 
 // apply makes the host as wanted, and prints it with a report.
-func apply(ctx context.Context, k proxier.Kernel, w *wanted, out io.Writer) error {
-	p, err := proxier.New(k, &w.config)
+func apply(ctx context.Context, k proxier.Kernel, w *clusterdump.Cluster, out io.Writer) error {
+	p, err := proxier.New(k, &w.Config)
 	if err != nil {
 		return errors.Join(err, errUnchanged)
 	}
-	pre := p.Preflight(ctx, w.services)
+	pre := p.Preflight(ctx, w.Services)
 	if len(pre.Missing) > 0 {
 		return errors.Join(missing(pre.Err()), errUnchanged)
 	}
 	var sysctls []proxier.Sysctl
-	if len(w.services) > 0 {
+	if len(w.Services) > 0 {
 		sysctls = pre.Wrong()
 	}
 	if err := p.SetSysctls(ctx, sysctls); err != nil {
 		return errors.Join(missing(err), restore(ctx, p, sysctls))
 	}
 	var report proxier.Report
-	if len(w.faults) == 0 {
-		report, err = p.ApplyServices(ctx, w.services)
+	if len(w.Faults) == 0 {
+		report, err = p.ApplyServices(ctx, w.Services)
 	} else {
 		// Not all that there is to want: whatever else is there stays.
-		report, err = p.Apply(ctx, proxier.Changes{Upsert: w.services})
+		report, err = p.Apply(ctx, proxier.Changes{Upsert: w.Services})
 	}
 	midway := err != nil && (ctx.Err() != nil || !ofServices(err))
 	ctx = context.WithoutCancel(ctx) // what is there now is to be told in any case
@@ -51,8 +52,8 @@ func apply(ctx context.Context, k proxier.Kernel, w *wanted, out io.Writer) erro
 		err = errors.Join(err, showErr)
 	}
 	fmt.Fprint(out, "\n# report\n")
-	if w.about != "" {
-		fmt.Fprintln(out, w.about)
+	if w.About != "" {
+		fmt.Fprintln(out, w.About)
 	}
 	for _, s := range sysctls {
 		fmt.Fprintf(out, "sysctl -w %s=%s (was %s: %s)\n", s.Name, s.Want, s.Have, s.Why)
@@ -63,14 +64,14 @@ func apply(ctx context.Context, k proxier.Kernel, w *wanted, out io.Writer) erro
 
 // ofServices tells the errors of single services from one that ended the call.
 func ofServices(err error) bool {
-	return !slices.ContainsFunc(split(err), func(e error) bool {
+	return !slices.ContainsFunc(clusterdump.Split(err), func(e error) bool {
 		return !errors.As(e, new(proxier.ServiceError))
 	})
 }
 
 // aftermath says what is left to do where writing has stopped; nothing means that
 // the host has nothing of ours.
-func aftermath(ctx context.Context, p *proxier.Proxier, w *wanted) (nothing bool, summary string) {
+func aftermath(ctx context.Context, p *proxier.Proxier, w *clusterdump.Cluster) (nothing bool, summary string) {
 	ours, err := p.Plan(ctx, nil)
 	if err != nil {
 		return false, fmt.Sprintf("stopped, and what is there cannot be read: %v\n", err)
@@ -79,8 +80,8 @@ func aftermath(ctx context.Context, p *proxier.Proxier, w *wanted) (nothing bool
 		return true, ""
 	}
 	left := "some operations"
-	if len(w.faults) == 0 {
-		if plan, err := p.Plan(ctx, w.services); err == nil {
+	if len(w.Faults) == 0 {
+		if plan, err := p.Plan(ctx, w.Services); err == nil {
 			left = fmt.Sprintf("%d operations", plan.Len())
 		}
 	}
@@ -104,14 +105,14 @@ func restore(ctx context.Context, p *proxier.Proxier, sysctls []proxier.Sysctl) 
 
 // missing adds to errors of a kernel that lacks something how to get it.
 func missing(err error) error {
-	var f faults
-	f.add(err)
-	for _, e := range split(err) {
+	var f clusterdump.Faults
+	f.Add(err)
+	for _, e := range clusterdump.Split(err) {
 		if hint := remedy(e); hint != "" {
-			f.add(errors.New(hint))
+			f.Add(errors.New(hint))
 		}
 	}
-	return f.join()
+	return f.Join()
 }
 
 // remedy says how to get what an operation lacked, or nothing.

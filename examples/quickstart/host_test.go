@@ -15,6 +15,7 @@ import (
 	"github.com/vipkit/vipkit/ipvs"
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
+	"github.com/vipkit/vipkit/sysctl/sysctltest"
 )
 
 // ipvsWithout is a kernel's IPVS that cannot be read.
@@ -114,6 +115,7 @@ func TestRefusedWrite(t *testing.T) {
 func TestSysctlRefused(t *testing.T) {
 	s := newSession(t)
 	clean := kerneltest.New()
+	clean.Sysctl = new(sysctltest.Fake)
 	require.NoError(t, clean.Sysctl.Load("net.ipv4.ip_forward = 0\nnet.ipv6.conf.all.forwarding = 0\n"))
 	s.host, s.kernel = clean, clean.Kernel() // as before ip_vs is loaded
 	before := s.dump()

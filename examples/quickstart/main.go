@@ -23,6 +23,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/vipkit/vipkit/examples/internal/clusterdump"
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
 )
@@ -115,7 +116,7 @@ func run(ctx context.Context, args []string, open opener, stdin io.Reader, stdou
 var errUnchanged = errors.New("nothing was changed")
 
 func (o options) run(ctx context.Context, open opener, stdin io.Reader, out io.Writer) (err error) {
-	want := &wanted{} // for -remove: no services
+	want := &clusterdump.Cluster{} // for -remove: no services
 	if !o.remove {
 		if want, err = o.load(stdin); err != nil {
 			return errors.Join(err, errUnchanged)
@@ -127,8 +128,8 @@ func (o options) run(ctx context.Context, open opener, stdin io.Reader, out io.W
 	context.AfterFunc(ctx, stop)
 	kernel, closeAll, err := open(o.kernel)
 	if err != nil {
-		return errors.Join(want.faults.join(), missing(err), errUnchanged)
+		return errors.Join(want.Faults.Join(), missing(err), errUnchanged)
 	}
 	err = apply(ctx, kernel, want, out)
-	return errors.Join(want.faults.join(), err, closeAll())
+	return errors.Join(want.Faults.Join(), err, closeAll())
 }
