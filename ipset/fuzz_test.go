@@ -1,15 +1,31 @@
 package ipset
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/vipkit/vipkit"
 )
 
 func FuzzDecode(f *testing.F) {
 	f.Add(encoded(v4Set, web))
 	f.Add(encoded(Set{Name: "p", Type: BitmapPort}, Entry{EntryKey: EntryKey{Port: 80}}))
 	f.Add([]byte{})
+	for _, typ := range []Type{HashIP, HashNet, HashIPPort, HashIPPortIP, HashIPPortNet} {
+		for a, b := range map[string]string{"10.0.0.1/32": "10.1.0.1/32", "fd00::1/128": "fd00::2/128"} {
+			e := Entry{EntryKey: EntryKey{Net: netip.MustParsePrefix(a)}, Comment: "x", Mark: 1, MarkMask: 2, Priority: 3, Queue: 4, Timeout: Forever}
+			p, _ := typ.parts()
+			if p.proto {
+				e.Protocol, e.Port = vipkit.SCTP, 7
+			}
+			if p.addr2 || p.net2 {
+				e.Net2 = netip.MustParsePrefix(b)
+			}
+			f.Add(encoded(Set{Name: "s", Type: typ, Family: vipkit.FamilyOf(e.Net.Addr()), Timeout: Forever}, e))
+		}
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, entries, err := decoded(data)
 		if err != nil {
@@ -18,11 +34,32 @@ func FuzzDecode(f *testing.F) {
 		_ = s.String()
 		p, _ := s.Type.parts()
 		for _, e := range entries {
-			_ = e.String()
 			require.Equal(t, p.addr || p.net, e.Net.IsValid())
+			require.Equal(t, p.addr2 || p.net2, e.Net2.IsValid())
+			require.Equal(t, s.Timeout != 0, e.Timeout != 0)
+			if e.Validate(s) == nil { // what can be written is what was read
+				_, again, err := decoded(encoded(s, e))
+				require.NoError(t, err)
+				require.Equal(t, []Entry{e}, again)
+			}
 		}
 		_ = failedLine(data)
 		_, _ = decodeRange(data, attrProtocol, attrProtocolMin)
+	})
+}
+
+func FuzzParseKey(f *testing.F) {
+	for _, s := range []string{"80", "10.0.0.1", "10.0.0.0/8", "fd00::1,tcp:80", "10.0.0.1,17:53,10.0.0.0/8", "fd00::1,sctp:0,fd00::2"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		first, err := ParseKey(s)
+		if err != nil {
+			return
+		}
+		second, err := ParseKey(first.String())
+		require.NoError(t, err, first.String())
+		require.Equal(t, first, second)
 	})
 }
 
