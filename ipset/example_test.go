@@ -100,3 +100,31 @@ func ExampleDiff() {
 	// add ports 30003
 	// del ports 30001
 }
+
+// A range is the keys that it stands for; networks cover it where the set holds
+// networks.
+func ExampleRange() {
+	first, _ := ipset.ParseKey("10.0.0.1")
+	last, _ := ipset.ParseKey("10.0.0.6")
+	fmt.Println(ipset.Range(ipset.HashNet, first, last))
+	fmt.Println(ipset.Range(ipset.BitmapPort, ipset.EntryKey{Port: 8080}, ipset.EntryKey{Port: 8082}))
+	// Output:
+	// [10.0.0.1 10.0.0.2/31 10.0.0.4/31 10.0.0.6] <nil>
+	// [8080 8081 8082] <nil>
+}
+
+// The most specific network that covers an address decides.
+func ExampleClient_Test() {
+	client := new(ipsettest.Fake)
+	if err := client.Load("create pods hash:net\nadd pods 10.0.0.0/8\nadd pods 10.1.0.0/16 nomatch"); err != nil {
+		fmt.Println(err)
+	}
+	pods := ipset.Set{Name: "pods", Type: ipset.HashNet, Family: vipkit.IPv4}
+	for _, addr := range []string{"10.0.0.1", "10.1.0.1", "192.0.2.1"} {
+		fmt.Println(client.Test(context.Background(), pods, ipset.EntryKey{Net: ipset.Host(netip.MustParseAddr(addr))}))
+	}
+	// Output:
+	// true <nil>
+	// false <nil>
+	// false <nil>
+}

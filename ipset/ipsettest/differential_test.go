@@ -83,7 +83,7 @@ func kindOf(err error) string {
 }
 
 // save returns everything with counters in save syntax, sorted, with the times left
-// rounded to minutes.
+// rounded to half hours.
 func save(ctx context.Context, c ipset.Client) (string, error) {
 	var lines []string
 	for s, err := range c.Sets(ctx) {
@@ -95,7 +95,7 @@ func save(ctx context.Context, c ipset.Client) (string, error) {
 			if err != nil {
 				return "", err
 			}
-			e.Timeout = e.Timeout.Round(time.Minute)
+			e.Timeout = e.Timeout.Round(30 * time.Minute)
 			if s.Timeout != 0 && e.Timeout == 0 {
 				e.Timeout = ipset.Forever
 			}
