@@ -187,7 +187,7 @@ func testRename(t *testing.T, c ipset.Client, s Shape) {
 
 // testResize lets a set grow, with all that its entries carry.
 func testResize(t *testing.T, c ipset.Client, s Shape) {
-	const n = 2000
+	const n = 1100 // more than the kernel has buckets by default
 	require.ErrorIs(t, ipset.Resize(t.Context(), c, s.Set), fs.ErrNotExist)
 	s.Set.Timeout, s.Set.Comment, s.Set.Counters, s.Set.SkbInfo = time.Hour, true, true, true
 	if s.Set.Type != ipset.BitmapPort {
