@@ -147,3 +147,8 @@ func addresses(t *testing.T, c dummy.Client, link string) iter.Seq[dummy.Address
 		}
 	}
 }
+
+// addr4 returns an address of its own for each pair of small numbers.
+func addr4(i, n int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 64 + byte(i), byte(n >> 8), byte(n)})
+}

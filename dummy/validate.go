@@ -3,6 +3,7 @@ package dummy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -44,6 +45,9 @@ func (l Link) Validate() error {
 	return errors.Join(errs...)
 }
 
+// broadcast is INADDR_BROADCAST.
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // Validate reports an address that cannot be a virtual address.
 func (a Address) Validate() error {
 	var reason string
@@ -58,7 +62,7 @@ func (a Address) Validate() error {
 		reason = "unspecified"
 	case a.Addr.IsLoopback():
 		reason = "loopback"
-	case a.Addr.IsMulticast() || a.Addr.String() == "255.255.255.255":
+	case a.Addr.IsMulticast() || a.Addr == broadcast:
 		reason = "goes to many"
 	case a.Addr.IsLinkLocalUnicast():
 		reason = "link-local"

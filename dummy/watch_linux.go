@@ -97,6 +97,8 @@ type watch struct {
 	host  hostSource
 	table *hostTable
 	fault bool // a message could not be read
+	// overflow says that messages were lost.
+	overflow bool
 }
 
 func newWatch(host hostSource) *watch { return &watch{host: host, table: newHostTable()} }
@@ -113,7 +115,11 @@ func (w *watch) loop(ctx context.Context, yield func(Event) bool) error {
 	for relist := true; ; {
 		listed := relist
 		if relist {
-			if err := w.relist(ctx); err != nil {
+			err := w.empty(ctx)
+			if err == nil {
+				err = w.relist(ctx)
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -137,7 +143,7 @@ func (w *watch) loop(ctx context.Context, yield func(Event) bool) error {
 				return err
 			}
 		}
-		if relist && !yield(Event{Kind: Overflow}) {
+		if w.overflow = relist; relist && !yield(Event{Kind: Overflow}) {
 			return nil
 		}
 	}
@@ -152,6 +158,24 @@ func (w *watch) receive(ctx context.Context, wait bool) error {
 		return errMalformed
 	}
 	return err
+}
+
+// empty throws away what is left of before an overflow: until it has read all, the
+// kernel drops what is new and does not say so again (net/netlink/af_netlink.c,
+// netlink_overrun, netlink_rcv_wake).
+func (w *watch) empty(ctx context.Context) error {
+	if !w.overflow {
+		return nil
+	}
+	for {
+		err := w.host.Receive(ctx, false, func(nl.Message) {})
+		switch {
+		case errors.Is(err, unix.EAGAIN):
+			return nil
+		case err != nil && !errors.Is(err, vipkit.ErrReplyLost):
+			return err
+		}
+	}
 }
 
 // relist reads all that there is, again if changes got in between.
