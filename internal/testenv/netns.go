@@ -249,7 +249,7 @@ func (ns *NS) AddRoute(t testing.TB, dst, via, link string) {
 		}
 		route.Gw = gateway.AsSlice()
 	} else if addr.Is4() {
-		route.Scope = netlink.SCOPE_LINK // or it cannot lead to a gateway
+		route.Scope = 253 // RT_SCOPE_LINK, or it cannot lead to a gateway
 	}
 	if link != "" {
 		route.LinkIndex = ns.link(t, link).Attrs().Index
