@@ -95,8 +95,9 @@ func appendDump(b *nl.Batch, f *Filter, less bool) {
 
 // appendTuples appends CTA_FILTER and the two tuples that it is about, without
 // what is of no use in them. Of IPv6 the kernel is told the ports and no address:
-// it lets through those that differ (ctnetlink_filter_match_tuple has taken
-// ipv6_addr_cmp for ipv6_addr_equal since 5.8). Ports it compares for TCP and UDP
+// many let through those that differ (ctnetlink_filter_match_tuple took
+// ipv6_addr_cmp for ipv6_addr_equal from 5.8 on; of those that we test, 6.12 does
+// not any more, and 6.1 and 6.18 do). Ports it compares for TCP and UDP
 // only (ctnetlink_filter_match_tuple_proto). TestKernelFilter pins both.
 func appendTuples(b *nl.Batch, f *Filter) {
 	orig := appendFilterTuple(b, attrTupleOrig, f.Protocol, netip.AddrPort{}, f.OriginalDst)

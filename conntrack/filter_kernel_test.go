@@ -74,8 +74,9 @@ func TestKernelFilter(t *testing.T) {
 	// What we do not ask for: ports of SCTP, and an address of IPv6.
 	require.Equal(t, 2, count(rawFilter(&b, cmdGet, flagDump, vipkit.SCTP, ends[1], filterNum|filterIPDst|filterDstPort)),
 		"SCTP ports are compared now: appendFilterTuple can use them on this kernel")
-	require.Equal(t, 2, count(rawFilter(&b, cmdGet, flagDump, vipkit.UDP, ends[3], filterNum|filterIPDst)),
-		"of 3, the 2 that are not meant: if it is 1, this kernel compares IPv6 addresses rightly")
+	meant := count(rawFilter(&b, cmdGet, flagDump, vipkit.UDP, ends[3], filterNum|filterIPDst))
+	require.Contains(t, []int{1, 2}, meant) // of 3, the one that is meant or the two that are not
+	t.Logf("the kernel compares IPv6 addresses rightly: %v", meant == 1)
 
 	deletes := true
 	require.NoError(t, c.Exec(t.Context(), rawFilter(&b, cmdDelete, 0, vipkit.UDP, ends[1], filterNum|filterIPDst|filterDstPort), func(f nl.Failure) {

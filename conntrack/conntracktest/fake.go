@@ -105,21 +105,21 @@ func (f *Fake) insert(flow conntrack.FlowInfo) {
 	f.count++
 }
 
-// taken reports whether another flow has one of the tuples. Where that is the
-// other's in the opposite direction, the kernel also compares the zones of that
-// direction (nf_ct_key_equal).
+// taken reports whether another flow has one of the tuples. A tuple may be another
+// flow's in the opposite direction too: what counts then is the zone of that
+// direction, and for the reply both (nf_conntrack_find_get, nf_ct_key_equal).
 func (f *Fake) taken(flow *conntrack.Flow) bool {
-	zones := [2]uint16{flow.Zone, flow.ReplyZone}
-	for _, k := range keysOf(flow) {
-		for _, e := range f.tuples[k] {
-			for direction, other := range keysOf(&e.Flow) {
-				if other == k && zones[direction] == k.zone {
-					return true
-				}
-			}
-		}
-	}
-	return false
+	keys := keysOf(flow)
+	original, reply := keys[0], keys[1]
+	reversed := original
+	reversed.zone = flow.ReplyZone
+	return f.has(original, 0) || f.has(reversed, 1) ||
+		f.has(reply, 1) || flow.Zone == flow.ReplyZone && f.has(reply, 0)
+}
+
+// has reports whether a flow has a tuple in a direction.
+func (f *Fake) has(k key, direction int) bool {
+	return slices.ContainsFunc(f.tuples[k], func(e *entry) bool { return keysOf(&e.Flow)[direction] == k })
 }
 
 func (f *Fake) remove(e *entry) {
