@@ -5,7 +5,9 @@
 // namespace, over generic netlink; package ipvstest has a Fake that answers as
 // the kernel does, on any system. [Snapshot], [Diff], [WriteTable] and [WriteSave] are
 // functions over either. [Client.Servers] reads a table of any size in the fewest
-// requests; [Client.Services] and [Client.Destinations] tell the counters too.
+// requests; [Client.Services] and [Client.Destinations] tell the counters too. One
+// Conn serves any number of goroutines, and each call ends with its context.
+// Synchronisation daemons are read, not started.
 //
 // # Identity
 //
