@@ -66,3 +66,49 @@ func ExampleDiff() {
 	// ip addr del 10.96.0.1/32 dev vipkit0
 	// ip route add local 10.96.0.1 dev vipkit0 table local proto static
 }
+
+// Ensure makes a link, or finds the one that it made before, and leaves alone what
+// is somebody else's.
+func ExampleEnsure() {
+	ctx := context.Background()
+	c := new(dummytest.Fake) // on a host: dummy.Open(nil)
+	ours := dummy.Link{Name: "vipkit0", Up: true, Group: dummy.Group("VIPKIT")}
+	fmt.Println(dummy.Ensure(ctx, c, ours))
+	fmt.Println(dummy.Ensure(ctx, c, ours))
+	theirs := ours
+	theirs.Group = dummy.Group("OTHER")
+	_, err := dummy.Ensure(ctx, c, theirs)
+	fmt.Println(errors.Is(err, fs.ErrExist))
+	// Output:
+	// true <nil>
+	// false <nil>
+	// true
+}
+
+// Watch tells what is there, then what changes.
+func ExampleConn_Watch() {
+	ctx := context.Background()
+	host := new(dummytest.Fake) // on a host: dummy.Open(nil)
+	node := dummy.HostAddress{
+		HostKey: dummy.HostKey{Prefix: netip.MustParsePrefix("192.0.2.1/24")}, Link: "eth0", Flags: dummy.Permanent,
+	}
+	for event, err := range host.Watch(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		switch {
+		case event.Kind == dummy.Listed:
+			host.SetHostAddress(node) // somebody gives the host an address, and takes it away
+		case event.Address.Link == "eth0" && event.Kind == dummy.Present:
+			fmt.Println(event)
+			host.DeleteHostAddress("eth0", node.HostKey)
+		case event.Address.Link == "eth0":
+			fmt.Println(event)
+			return
+		}
+	}
+	// Output:
+	// present eth0 inet 192.0.2.1/24 scope global
+	// gone eth0 inet 192.0.2.1/24 scope global
+}
