@@ -20,7 +20,7 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		require.Equal(t, p, path.Clean(p))
-		require.False(t, strings.HasPrefix(p, "/") || strings.HasPrefix(p, ".."))
+		require.False(t, strings.HasPrefix(p, "/") || p == ".." || strings.HasPrefix(p, "../"))
 	})
 }
 
