@@ -10,11 +10,13 @@
 // A chain is its family, table and name. A rule is its text: two are equal (==)
 // when they are after [Normalize], which writes a rule as iptables-save prints
 // it. [Client.Save] returns normalised rules only, whatever the version of the
-// tools prints, so wanted and observed rules compare with ==. Normalize knows
-// the matches and targets that service proxies use (set, mark, conntrack,
-// addrtype, comment, tcp, udp, sctp, icmp; MARK, MASQUERADE, REJECT, SET) and
-// leaves all others as they are. The position of a jump is part of the state: see
-// [Owned].
+// tools print, so wanted and observed rules compare with ==. Normalize knows
+// the matches and targets that service proxies use (set, mark, connmark, conntrack,
+// addrtype, ipvs, physdev, multiport, statistic, comment, tcp, udp, sctp, icmp;
+// MARK, CONNMARK, MASQUERADE, REDIRECT, SNAT, DNAT, REJECT, SET, CT) and leaves all
+// others as they are; [Rule.Parse] takes any rule apart that iptables-save prints.
+// The position of a jump is part of the state: see [Owned]. Counters never are:
+// they come beside the rules, and only if asked for ([Config]).
 //
 // A table that nobody uses (no rule, no chain of somebody's own, every policy
 // ACCEPT) is the same as one that is not there. The tools differ here: the
@@ -34,18 +36,23 @@
 // A refused restore is a [vipkit.OpError] whose Object is the edit and whose
 // Detail is the tool's own words. The nft back end names the line of any refusal.
 // The legacy one says only "line N failed", so the kind is found by reading the
-// table again; what the kernel refuses (a target in the wrong table, a loop) it
-// reports for the table as a whole, and then the Object is all of the table's
-// edits in short, unless only one can be meant.
+// table again; what the kernel refuses it reports for the table as a whole, and
+// then the Object is all of the table's edits in short, unless only one can be
+// meant. What is wrong whatever the kernel says is refused with fs.ErrInvalid
+// before a tool is started: see [Validate].
 //
-// What is wrong whatever the kernel says is refused with fs.ErrInvalid before a
-// tool is started: see [Validate].
+// # Two back ends
+//
+// The kernel keeps the rules of the nft and of the legacy back end apart and asks
+// both. A Conn uses the one that it was told, or the host's; Info tells which, and
+// [Conn.Elsewhere] what the other one holds.
 //
 // # Versions
 //
 // Tools from 1.8.0 on; tried with 1.8.9 on kernels 6.1, 6.12 and 6.18. Legacy
 // tools take a lock on the whole host (/run/xtables.lock, or the variable
-// XTABLES_LOCKFILE); a Restore waits for it as long as its context allows.
+// XTABLES_LOCKFILE); a Restore waits for it as long as its context allows, and
+// fails with [ErrLocked] then.
 //
 // # Testing
 //

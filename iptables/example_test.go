@@ -69,6 +69,58 @@ func ExampleNormalize() {
 	// -j MARK --set-xmark 0x4000/0x4000
 }
 
+// An operator's file is edits, and edits are an operator's file.
+func ExampleParseRestore() {
+	edits, err := iptables.ParseRestore(`*filter
+:FORWARD DROP [0:0]
+:VIPKIT - [0:0]
+-A VIPKIT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+-I FORWARD -j VIPKIT
+COMMIT
+`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(edits[3])
+	fmt.Println(iptables.Validate(vipkit.IPv4, edits))
+	fake := new(iptablestest.Fake)
+	fmt.Println(fake.Restore(context.Background(), vipkit.IPv4, edits))
+	fmt.Print(fake.Dump(vipkit.IPv4))
+	// Output:
+	// filter -I FORWARD 1 -j VIPKIT
+	// <nil>
+	// <nil>
+	// *filter
+	// :INPUT ACCEPT [0:0]
+	// :FORWARD DROP [0:0]
+	// :OUTPUT ACCEPT [0:0]
+	// :VIPKIT - [0:0]
+	// -A FORWARD -j VIPKIT
+	// -A VIPKIT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+	// COMMIT
+}
+
+// A rule taken apart, for a program that interprets what it finds on a host.
+func ExampleRule_Parse() {
+	spec, err := iptables.Rule("-i eth+ -p tcp -m tcp ! --dport 80 -j DNAT --to-destination 10.0.0.7:8080").Parse()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(spec.In.Value, spec.Protocol.Value, spec.Destination.Set)
+	for _, m := range spec.Matches {
+		for _, o := range m.Options {
+			fmt.Println(m.Name, o.Name, o.Args, o.Not)
+		}
+	}
+	fmt.Println(spec.Target.Name, spec.Target.Options[0].Args[0])
+	// Output:
+	// eth+ tcp false
+	// tcp --dport [80] true
+	// DNAT 10.0.0.7:8080
+}
+
 // Owned finds a caller's chains and the jumps to them, wherever they are.
 func ExampleOwned() {
 	tables, err := iptables.Parse(`*nat

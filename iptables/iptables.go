@@ -56,9 +56,10 @@ const (
 	Append
 	// Insert adds a rule at position Pos, counted from 1 and at most one more
 	// than there are rules ("-I CHAIN POS RULE"). Not for a chain that the same
-	// restore declares: append to that in order.
+	// edits have declared: append to that in order.
 	Insert
-	// Delete removes the first rule equal to Rule ("-D CHAIN RULE").
+	// Delete removes the first rule equal to Rule ("-D CHAIN RULE"). Not for a
+	// chain that the same edits have declared: leave the rule out.
 	Delete
 	// DeleteChain removes an empty chain that nothing jumps to ("-X CHAIN").
 	DeleteChain

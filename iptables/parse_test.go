@@ -185,7 +185,7 @@ func TestCounters(t *testing.T) {
 }
 
 func TestParseRestore(t *testing.T) {
-	const text = "*nat\n:PREROUTING ACCEPT [5:300]\n:A - [0:0]\n-A A -j RETURN\n[1:2] -A A\n-I PREROUTING 2 -j A\n-D A -j RETURN\nCOMMIT\n" +
+	const text = "*nat\n:PREROUTING ACCEPT [5:300]\n:A - [0:0]\n-A A -j RETURN\n[1:2] -A A\n-I PREROUTING 2 -j A\n-D INPUT -j A\nCOMMIT\n" +
 		"*filter\n-X B\nCOMMIT\n"
 	want := []Edit{
 		{Table: "nat", Verb: SetPolicy, Chain: "PREROUTING", Policy: "ACCEPT", Counters: Counters{5, 300}},
@@ -193,7 +193,7 @@ func TestParseRestore(t *testing.T) {
 		{Table: "nat", Verb: Append, Chain: "A", Rule: "-j RETURN"},
 		{Table: "nat", Verb: Append, Chain: "A", Counters: Counters{1, 2}},
 		{Table: "nat", Verb: Insert, Chain: "PREROUTING", Pos: 2, Rule: "-j A"},
-		{Table: "nat", Verb: Delete, Chain: "A", Rule: "-j RETURN"},
+		{Table: "nat", Verb: Delete, Chain: "INPUT", Rule: "-j A"},
 		{Table: "filter", Verb: DeleteChain, Chain: "B"},
 	}
 	have, err := ParseRestore("# a comment\n" + text)

@@ -169,7 +169,8 @@ func (p *specParser) option(w word) error {
 	} else if p.jump != "" {
 		g = &p.target
 	}
-	if match := p.impliedBy(w.text); match != "" && !(g != nil && g.name == "multiport" && matchForms["multiport"].names[w.text] != "") {
+	ofMultiport := g != nil && g.name == "multiport" && matchForms["multiport"].names[w.text] != ""
+	if match := p.impliedBy(w.text); match != "" && !ofMultiport {
 		i := slices.IndexFunc(p.matches, func(e extension) bool { return e.name == match })
 		if i < 0 {
 			p.matches = append(p.matches, extension{name: match})

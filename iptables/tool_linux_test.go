@@ -57,9 +57,9 @@ func TestMissingTool(t *testing.T) {
 
 func TestRestoreInput(t *testing.T) {
 	c, r := toolConn(t, "nft", run.Result{}, run.Result{})
-	edits := []Edit{{Table: "nat", Verb: NewChain, Chain: "A"}, {Table: "nat", Verb: Delete, Chain: "A", Rule: "-j RETURN"}}
+	edits := []Edit{{Table: "nat", Verb: NewChain, Chain: "A"}, {Table: "nat", Verb: Append, Chain: "A", Rule: "-j RETURN"}}
 	require.NoError(t, c.Restore(context.Background(), vipkit.IPv6, edits))
-	require.Equal(t, "*nat\n:A - [0:0]\n-D A -j RETURN\nCOMMIT\n", r.stdin)
+	require.Equal(t, "*nat\n:A - [0:0]\n-A A -j RETURN\nCOMMIT\n", r.stdin)
 	require.Equal(t, []string{"ip6tables-restore", "--noflush", "-w"}, r.calls[0])
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 // a built-in chain or jumping to one, a policy that is none, a position below 1, a
 // rule that would be more than one line or more than one rule, an address of the
 // other family, a protocol's match without the protocol, a condition that matches
-// nothing; and an insertion into a chain that the
+// nothing; and an insertion into, or a deletion from, a chain that the
 // same edits declare, which the nft back end gets wrong. Each fault is a
 // *vipkit.OpError of kind fs.ErrInvalid, joined in the order of the edits.
 // Clients refuse edits by it before they change anything.
@@ -28,12 +28,17 @@ func Validate(f vipkit.Family, edits []Edit) error {
 	for _, e := range edits {
 		reason := e.fault(f)
 		chain := [2]string{e.Table, e.Chain}
-		if e.Verb == NewChain {
+		switch {
+		case e.Verb == NewChain:
 			declared[chain] = true
-		} else if e.Verb == Insert && declared[chain] && reason == "" {
+		case reason != "" || !declared[chain]:
+		case e.Verb == Insert:
 			// iptables-nft 1.8.9 counts from the rules that the chain had
 			// before it was flushed, and puts the rule anywhere.
 			reason = "insertion into a chain that the same restore declares: append in order"
+		case e.Verb == Delete:
+			// It looks for the rule among those too.
+			reason = "deletion from a chain that the same restore declares: leave the rule out"
 		}
 		if reason != "" {
 			errs = append(errs, refuse(fmt.Sprintf("%.200q", e.String()), reason))

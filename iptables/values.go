@@ -106,12 +106,15 @@ func port(s string) string {
 	return strconv.FormatUint(n, 10)
 }
 
-// portList is portRange for a list with commas. A range of one port is refused in
-// one, so there is none to shorten.
+// portList writes the ports of a list with commas. The tool refuses a range of one
+// port in it, so that stays one.
 func portList(s string) string {
 	list := strings.Split(s, ",")
 	for i, p := range list {
-		list[i] = portRange(p)
+		from, to, isRange := strings.Cut(p, ":")
+		if list[i] = port(from); isRange {
+			list[i] += ":" + port(to)
+		}
 	}
 	return strings.Join(list, ",")
 }

@@ -30,18 +30,15 @@ var targets = map[string]place{
 	"NOTRACK":    {[]string{"raw"}, nil},
 	"CT":         {[]string{"raw"}, nil},
 	"MARK":       {}, "CONNMARK": {}, "SET": {}, "LOG": {}, "NFLOG": {}, "CLASSIFY": {}, "TOS": {[]string{"mangle"}, nil},
-	"TCPMSS": {}, "DSCP": {[]string{"mangle"}, nil}, "TRACE": {[]string{"raw"}, nil},
+	"TCPMSS": {}, "DSCP": {[]string{"mangle"}, nil}, "TRACE": {[]string{"raw"}, nil}, "TTL": {[]string{"mangle"}, nil}, "HL": {[]string{"mangle"}, nil},
 }
 
 var verdicts = []string{"ACCEPT", "DROP", "RETURN", "QUEUE"}
 
 // ruleFault returns what the tool finds wrong with a rule before it asks the
 // kernel, or "".
-func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool) string {
-	spec, err := r.Parse()
-	if err != nil {
-		return err.Error()
-	}
+func (t *table) ruleFault(chain string, r rule, sets func(string) bool) string {
+	spec := r.spec
 	switch {
 	case spec.Fragment.Set && t.family == vipkit.IPv6:
 		return "-f is for IPv4"
@@ -59,7 +56,7 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 			return reason
 		}
 	}
-	for _, name := range r.Sets() {
+	for _, name := range r.text.Sets() {
 		if sets != nil && !sets(name) {
 			return "set " + name + " doesn't exist"
 		}
@@ -71,6 +68,9 @@ func (t *table) ruleFault(chain string, r iptables.Rule, sets func(string) bool)
 func (t *table) targetFault(spec iptables.Spec) string {
 	target, name := spec.Target, spec.Target.Name
 	if _, ok := targets[name]; ok && t.chains[name] == nil {
+		if name == "TTL" && t.family == vipkit.IPv6 || name == "HL" && t.family == vipkit.IPv4 {
+			return name + " is not for this family"
+		}
 		return targetGrammars[name].fault(target, spec)
 	}
 	if len(target.Options) > 0 {
@@ -117,9 +117,9 @@ func (t *table) walk(hook, name string, path []string, done map[string]bool) err
 		if reason := t.misplaced(r, hook); reason != "" {
 			return t.refuse(name, r, reason)
 		}
-		to := r.Target()
+		to := r.spec.Target.Name
 		if t.chains[to] == nil {
-			if t.backend == "legacy" && r == iptables.Rule("-j "+to) && slices.Contains(verdicts, to) {
+			if t.backend == "legacy" && r.text == iptables.Rule("-j "+to) && slices.Contains(verdicts, to) {
 				break // mark_source_chains goes no further
 			}
 			continue
@@ -140,11 +140,8 @@ func (t *table) walk(hook, name string, path []string, done map[string]bool) err
 
 // misplaced returns why the kernel does not take a rule in this table, or where
 // the named built-in chain reaches it.
-func (t *table) misplaced(r iptables.Rule, hook string) string {
-	spec, err := r.Parse()
-	if err != nil {
-		return err.Error()
-	}
+func (t *table) misplaced(r rule, hook string) string {
+	spec := r.spec
 	if hook != "" {
 		for _, m := range spec.Matches {
 			if reason := matchMisplaced(m, hook); reason != "" {
@@ -164,7 +161,7 @@ func (t *table) misplaced(r iptables.Rule, hook string) string {
 		return target + " is not for chain " + hook
 	case target == "SET" && t.name != "mangle" && has(spec.Target, "--map-set"):
 		return "--map-set is for table mangle"
-	case target == "REJECT" && strings.Contains(string(r), "--reject-with tcp-reset") && needProtocol(spec, "", "tcp") != "":
+	case target == "REJECT" && strings.Contains(string(r.text), "--reject-with tcp-reset") && needProtocol(spec, "", "tcp") != "":
 		return "tcp-reset without -p tcp"
 	case target == "TCPMSS":
 		return mssMisplaced(spec, hook)
@@ -212,6 +209,6 @@ func validProtocol(s string) bool {
 	return err == nil || slices.Contains([]string{"all", "icmp", "tcp", "udp", "esp", "ah", "ipv6-icmp", "sctp", "ipv6-mh", "udplite"}, s)
 }
 
-func (t *table) refuse(chain string, r iptables.Rule, reason string) error {
-	return refuse(iptables.Edit{Table: t.name, Verb: iptables.Append, Chain: chain, Rule: r}, fs.ErrInvalid, reason)
+func (t *table) refuse(chain string, r rule, reason string) error {
+	return refuse(iptables.Edit{Table: t.name, Verb: iptables.Append, Chain: chain, Rule: r.text}, fs.ErrInvalid, reason)
 }

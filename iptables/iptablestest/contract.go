@@ -187,10 +187,10 @@ func testEdits(h host) {
 func testTables(h host) {
 	err := h.Restore(context.Background(), h.family, []iptables.Edit{
 		newChain("nat", "N1"), newChain("mangle", "M1"), newChain("filter", "F1"), add("nat", "N1", "-j RETURN"),
-		remove("mangle", "M1", "-j DROP"),
+		remove("mangle", "PREROUTING", "-j DROP"),
 	})
 	require.ErrorIs(h.t, err, fs.ErrNotExist)
-	require.ErrorContains(h.t, err, "mangle -D M1 -j DROP")
+	require.ErrorContains(h.t, err, "mangle -D PREROUTING -j DROP")
 	require.Equal(h.t, []iptables.Rule{"-j RETURN"}, h.rules("nat", "N1"))
 	tables, err := h.Save(context.Background(), h.family)
 	require.NoError(h.t, err)

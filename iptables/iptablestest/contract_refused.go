@@ -73,7 +73,7 @@ func testInvalid(h host) {
 		{}, newChain("bogus", "TT"), newChain("filter", ""), newChain("filter", "A23456789-123456789-123456789"),
 		newChain("filter", "two words"), newChain("filter", "line\nbreak"), newChain("filter", "-x"), newChain("filter", "DROP"),
 		newChain("filter", "INPUT"), deleteChain("filter", "INPUT"), add("filter", "PREROUTING", "-j DROP"),
-		insert("filter", "TT", 1, "-j DROP"), insert("filter", "INPUT", 0, "-j DROP"), insert("filter", "INPUT", -1, "-j DROP"),
+		insert("filter", "TT", 1, "-j DROP"), remove("filter", "TT", "-j DROP"), insert("filter", "INPUT", 0, "-j DROP"), insert("filter", "INPUT", -1, "-j DROP"),
 		{Table: "filter", Verb: iptables.Append, Chain: "INPUT", Pos: 1, Rule: "-j DROP"},
 		{Table: "filter", Verb: iptables.NewChain, Chain: "TT", Rule: "-j DROP"},
 		{Table: "filter", Verb: 99, Chain: "TT"},

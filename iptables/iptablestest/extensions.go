@@ -26,7 +26,7 @@ var matches = map[string]grammar{
 	"udp":   {options: map[string][]check{"--sport": {port}, "--dport": {port}}},
 	"sctp":  {options: map[string][]check{"--sport": {port}, "--dport": {port}, "--chunk-types": {anything, anything}}},
 	"icmp":  {options: map[string][]check{"--icmp-type": {icmpType}}, required: []string{"--icmp-type"}},
-	"icmp6": {options: map[string][]check{"--icmpv6-type": {icmpType}}, required: []string{"--icmpv6-type"}},
+	"icmp6": {options: map[string][]check{"--icmpv6-type": {icmp6Type}}, required: []string{"--icmpv6-type"}},
 	"mark":  {options: map[string][]check{"--mark": {mark}}, required: []string{"--mark"}},
 	"connmark": {
 		options: map[string][]check{"--mark": {mark}}, required: []string{"--mark"},
@@ -91,7 +91,7 @@ var matches = map[string]grammar{
 	},
 	"limit": {}, "hashlimit": {}, "owner": {}, "recent": {}, "pkttype": {}, "mac": {}, "iprange": {}, "tcpmss": {}, "dscp": {},
 	"length": {}, "socket": {}, "rpfilter": {}, "helper": {}, "devgroup": {}, "connlimit": {}, "connbytes": {}, "time": {},
-	"bpf": {}, "u32": {}, "string": {}, "cgroup": {},
+	"ttl": {}, "hl": {}, "frag": {}, "eui64": {}, "rt": {}, "ipv6header": {}, "bpf": {}, "u32": {}, "string": {}, "cgroup": {},
 }
 
 // targetGrammars are those of the targets of which the Fake knows the options.
@@ -136,10 +136,15 @@ var targetGrammars = map[string]grammar{
 	},
 }
 
+// foreign are the matches that are not for a family.
+var foreign = map[vipkit.Family][]string{
+	vipkit.IPv4: {"icmp6", "hl", "frag", "eui64", "rt", "ipv6header"}, vipkit.IPv6: {"icmp", "ttl"},
+}
+
 // matchFault returns what the tool finds wrong with a match, or "".
 func matchFault(f vipkit.Family, m iptables.Extension, s iptables.Spec) string {
 	known, ok := matches[m.Name]
-	if !ok || (m.Name == "icmp" && f == vipkit.IPv6) || (m.Name == "icmp6" && f == vipkit.IPv4) {
+	if !ok || slices.Contains(foreign[f], m.Name) {
 		return "couldn't load match " + m.Name
 	}
 	return known.fault(m, s)

@@ -107,7 +107,9 @@ func (f *Fake) Restore(ctx context.Context, family vipkit.Family, edits []iptabl
 		f.restores++
 		for _, name := range tablesOf(edits) {
 			t := f.table(family, name).clone()
-			t.backend = f.Tool.Backend
+			if t.backend = f.Tool.Backend; t.backend == "legacy" {
+				t.forget()
+			}
 			if err := t.restore(edits, f.Sets); err != nil {
 				return err
 			}
@@ -165,7 +167,7 @@ func (f *Fake) References(set string) bool {
 	for _, t := range f.tables {
 		for _, c := range t.chains {
 			for _, r := range c.rules {
-				if slices.Contains(r.Sets(), set) {
+				if slices.Contains(r.text.Sets(), set) {
 					return true
 				}
 			}
@@ -191,7 +193,7 @@ func (f *Fake) Load(family vipkit.Family, text string) error {
 	}
 	loaded := map[tableKey]*table{}
 	for _, p := range parsed {
-		t, err := load(family, p, f.Sets)
+		t, err := load(family, p, f.Tool.Backend, f.Sets)
 		if err != nil {
 			return err
 		}

@@ -24,13 +24,14 @@ type table struct {
 type chain struct {
 	policy   string
 	counters iptables.Counters
-	rules    []iptables.Rule
-	counts   []iptables.Counters // of rules, one each
+	rules    []rule
 }
 
-// insert puts a rule at an index.
-func (c *chain) insert(i int, r iptables.Rule, n iptables.Counters) {
-	c.rules, c.counts = slices.Insert(c.rules, i, r), slices.Insert(c.counts, i, n)
+// rule is a rule as Save prints it, and taken apart.
+type rule struct {
+	text     iptables.Rule
+	spec     iptables.Spec
+	counters iptables.Counters
 }
 
 func newTable(family vipkit.Family, name string) *table {
@@ -42,11 +43,12 @@ func newTable(family vipkit.Family, name string) *table {
 }
 
 // load makes a table of what iptables-save printed.
-func load(family vipkit.Family, from iptables.Table, sets func(string) bool) (*table, error) {
+func load(family vipkit.Family, from iptables.Table, backend string, sets func(string) bool) (*table, error) {
 	if iptables.BuiltinChains(from.Name) == nil {
 		return nil, fmt.Errorf("iptables-save: no table %q", from.Name)
 	}
 	t := newTable(family, from.Name)
+	t.backend = backend
 	var edits []iptables.Edit
 	for _, c := range from.Chains {
 		if own := t.chains[c.Name]; own != nil {
@@ -70,11 +72,18 @@ func load(family vipkit.Family, from iptables.Table, sets func(string) bool) (*t
 	return t, t.restore(edits, sets)
 }
 
+// forget sets the counters of the policies to zero.
+func (t *table) forget() {
+	for _, c := range t.chains {
+		c.counters = iptables.Counters{}
+	}
+}
+
 func (t *table) clone() *table {
 	c := &table{family: t.family, name: t.name, chains: make(map[string]*chain, len(t.chains))}
 	for name, from := range t.chains {
 		clone := *from
-		clone.rules, clone.counts = slices.Clone(from.rules), slices.Clone(from.counts)
+		clone.rules = slices.Clone(from.rules)
 		c.chains[name] = &clone
 	}
 	return c
@@ -103,9 +112,15 @@ func (t *table) save(counters bool) iptables.Table {
 	saved := iptables.Table{Name: t.name}
 	for _, name := range names {
 		from := t.chains[name]
-		c := iptables.Chain{Name: name, Policy: from.policy, Rules: slices.Clone(from.rules)}
+		c := iptables.Chain{Name: name, Policy: from.policy}
+		for _, r := range from.rules {
+			c.Rules = append(c.Rules, r.text)
+			if counters {
+				c.RuleCounters = append(c.RuleCounters, r.counters)
+			}
+		}
 		if counters {
-			c.Counters, c.RuleCounters = from.counters, slices.Clone(from.counts)
+			c.Counters = from.counters
 		}
 		saved.Chains = append(saved.Chains, c)
 	}
@@ -115,11 +130,6 @@ func (t *table) save(counters bool) iptables.Table {
 // restore carries out those of the edits that are for this table, and then has
 // the kernel's look at the whole. The caller throws the table away if it fails.
 func (t *table) restore(edits []iptables.Edit, sets func(string) bool) error {
-	for _, c := range t.chains {
-		if t.backend == "legacy" {
-			c.counters = iptables.Counters{}
-		}
-	}
 	for _, e := range edits {
 		if e.Table != t.name {
 			continue
@@ -135,8 +145,13 @@ func (t *table) restore(edits []iptables.Edit, sets func(string) bool) error {
 func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 	e.Rule = iptables.Normalize(t.family, e.Rule)
 	takesRule := e.Verb == iptables.Append || e.Verb == iptables.Insert || e.Verb == iptables.Delete
+	spec, err := e.Rule.Parse()
+	if err != nil {
+		return refuse(e, fs.ErrInvalid, err.Error())
+	}
+	r := rule{e.Rule, spec, e.Counters}
 	if takesRule {
-		if reason := t.ruleFault(e.Chain, e.Rule, sets); reason != "" {
+		if reason := t.ruleFault(e.Chain, r, sets); reason != "" {
 			return refuse(e, fs.ErrInvalid, reason)
 		}
 	}
@@ -145,7 +160,7 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 		return refuse(e, fs.ErrNotExist, "no such chain")
 	}
 	if takesRule && e.Verb != iptables.Delete && t.backend != "legacy" {
-		if reason := t.misplaced(e.Rule, ""); reason != "" {
+		if reason := t.misplaced(r, ""); reason != "" {
 			return refuse(e, fs.ErrInvalid, reason)
 		}
 	}
@@ -155,18 +170,18 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 	case iptables.SetPolicy:
 		c.policy, c.counters = e.Policy, e.Counters
 	case iptables.Append:
-		c.insert(len(c.rules), e.Rule, e.Counters)
+		c.rules = append(c.rules, r)
 	case iptables.Insert:
 		if e.Pos > len(c.rules)+1 {
 			return refuse(e, fs.ErrInvalid, "index of insertion too big")
 		}
-		c.insert(e.Pos-1, e.Rule, e.Counters)
+		c.rules = slices.Insert(c.rules, e.Pos-1, r)
 	case iptables.Delete:
-		i := slices.Index(c.rules, e.Rule)
+		i := slices.IndexFunc(c.rules, func(have rule) bool { return have.text == r.text })
 		if i < 0 {
 			return refuse(e, fs.ErrNotExist, "no such rule in that chain")
 		}
-		c.rules, c.counts = slices.Delete(c.rules, i, i+1), slices.Delete(c.counts, i, i+1)
+		c.rules = slices.Delete(c.rules, i, i+1)
 	case iptables.DeleteChain:
 		if len(c.rules) > 0 {
 			return refuse(e, vipkit.ErrInUse, "chain is not empty")
@@ -183,7 +198,7 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 func (t *table) jumpTo(name string) string {
 	for _, from := range slices.Sorted(maps.Keys(t.chains)) {
 		for _, r := range t.chains[from].rules {
-			if r.Target() == name {
+			if r.spec.Target.Name == name {
 				return from
 			}
 		}

@@ -80,14 +80,16 @@ func probability(s string) bool {
 	return err == nil && p >= 0 && p <= 1
 }
 
-// icmpType checks a type with or without a code.
-func icmpType(s string) bool {
+func icmpType(s string) bool { return icmp6Type(s) || s == "any" }
+
+// icmp6Type checks a type with or without a code.
+func icmp6Type(s string) bool {
 	typ, code, coded := strings.Cut(s, "/")
 	_, err := strconv.ParseUint(typ, 10, 8)
 	if coded && err == nil {
 		_, err = strconv.ParseUint(code, 10, 8)
 	}
-	return err == nil || s == "any"
+	return err == nil
 }
 
 func comment(s string) bool { return len(s) <= 255 }
