@@ -103,8 +103,7 @@ func randomFlow(r *rand.Rand, family vipkit.Family) conntrack.FlowInfo {
 	if r.IntN(6) == 0 {
 		f.Flow = conntracktest.SamplePing(family, service, uint16(r.IntN(3)))
 	}
-	switch f.Protocol {
-	case vipkit.TCP, vipkit.SCTP:
+	if f.Protocol == vipkit.TCP || f.Protocol == vipkit.SCTP {
 		f.State = "ESTABLISHED"
 	}
 	switch r.IntN(8) {

@@ -37,16 +37,16 @@ func TestFakeAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f conntracktest.Fake
 		require.NoError(t, f.Add(info(0, 1, 30*time.Second), info(0, 2, 10*time.Second), info(0, 3, 0)))
-		time.Sleep(9500 * time.Millisecond)
+		<-time.After(9500 * time.Millisecond)
 		require.Contains(t, f.Dump(), "udp      17 0 src=10.9.0.1 dst=10.96.0.1 sport=20002")
 		require.Contains(t, f.Dump(), "udp      17 20 src=10.9.0.1 dst=10.96.0.1 sport=20001")
 		require.Error(t, f.Add(info(0, 2, time.Second)), "the tuple is taken")
-		time.Sleep(500 * time.Millisecond)
+		<-time.After(500 * time.Millisecond)
 		n, _, err := f.Count(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
 		require.NoError(t, f.Add(info(0, 2, time.Minute)))
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		require.Equal(t, 1, strings.Count(f.Dump(), "\n"), "one stays")
 	})
 }

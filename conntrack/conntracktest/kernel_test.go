@@ -109,12 +109,12 @@ func appendNew(b *nl.Batch, f *conntrack.FlowInfo) {
 
 func appendState(b *nl.Batch, f *conntrack.FlowInfo) {
 	info := b.Nest(4)
-	switch f.Protocol {
-	case vipkit.TCP:
+	if f.Protocol == vipkit.TCP {
 		tcp := b.Nest(1)
 		b.U8(1, uint8(slices.Index(tcpStates, f.State)))
 		b.EndNest(tcp)
-	case vipkit.SCTP:
+	}
+	if f.Protocol == vipkit.SCTP {
 		sctp := b.Nest(3)
 		b.U8(1, uint8(slices.Index(sctpStates, f.State)))
 		b.Be32(2, 1)
