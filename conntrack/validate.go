@@ -103,14 +103,14 @@ func (t *Tuple) valid(p vipkit.Protocol) bool {
 // valid reports whether the kernel tracks messages of this kind: questions and
 // answers (nf_conntrack_proto_icmp.c and nf_conntrack_proto_icmpv6.c, invmap).
 func (v ICMP) valid(p vipkit.Protocol) bool {
-	switch {
-	case p == ICMP4:
+	if p == ICMP4 {
 		switch v.Type {
 		case 0, 8, 13, 14, 15, 16, 17, 18: // echo, timestamp, information, address mask
 			return true
 		}
 		return false
-	case p == ICMP6:
+	}
+	if p == ICMP6 {
 		switch v.Type {
 		case 128, 129, 139, 140: // echo, node information
 			return true
