@@ -43,23 +43,6 @@ type Fake struct {
 
 var _ conntrack.Client = (*Fake)(nil)
 
-// entry is a flow, and when it times out if it does.
-type entry struct {
-	conntrack.FlowInfo
-	until time.Time
-}
-
-// key is a tuple of one direction.
-type key struct {
-	protocol vipkit.Protocol
-	tuple    conntrack.Tuple
-	zone     uint16
-}
-
-func keysOf(f *conntrack.Flow) [2]key {
-	return [2]key{{f.Protocol, f.Original, f.Zone}, {f.Protocol, f.Reply, f.ReplyZone}}
-}
-
 // Add adds flows. One with the ID 0 is given one, and one with the timeout 0 stays
 // until it is deleted. It fails with fs.ErrExist, as the kernel does, for a flow one
 // of whose tuples is taken in its zone, with fs.ErrInvalid for one that no packet
