@@ -21,7 +21,7 @@ import (
 // test-kernel leaves new ones in its output directory.
 
 // recorded are the parameters of the transcripts, a switch, three numbers, of which
-// none may be 0, and one that is not there, with what is written to each.
+// none may be small, and one that is not there, with what is written to each.
 var recorded = []struct {
 	name   string
 	values []string
@@ -31,7 +31,8 @@ var recorded = []struct {
 		"0X1f", "0b1", "0o1", "1_0", "010", "08", "2147483647", "2147483648", "-2147483648", "-2147483649", "1.5", "1e3",
 	}},
 	{"net.ipv4.tcp_rmem", []string{
-		"4096 131072 6291456", "1 2 3", "4", "5 6", "7 8 9 10", "11\t12  13 ", "14 x", "15 16 y", "x 17 18", "19,20,21", "0x10 020 30", "22 23x",
+		"4096 131072 6291456", "10001 20002 30003", "10004", "10005 20006", "10007 20008 30009 4", "10011\t20012  30013 ", "10014 x", "10015 20016 y",
+		"x 20017 30018", "19000,20000,21000", "0x10000 0200000 30000", "10022 20023x",
 	}},
 	{"net.ipv4.no_such_parameter", []string{"1", "x"}},
 }
