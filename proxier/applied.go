@@ -136,10 +136,12 @@ func (a *applied) share(names map[string]bool, have, want *state) {
 			}
 		}
 		for _, f := range families {
-			for key, e := range s.entries(setHairpin, f) {
-				if a.counts.hairpins[key] > own.hairpins[key] {
-					have.entry(setHairpin, f, e)
-					want.entry(setHairpin, f, e)
+			for _, id := range sharedSets {
+				for key, e := range s.entries(id, f) {
+					if a.counts.shared[id][key] > own.shared[id][key] {
+						have.entry(id, f, e)
+						want.entry(id, f, e)
+					}
 				}
 			}
 		}
@@ -155,17 +157,23 @@ func (a *applied) markOwner(m uint32) (name string, ok bool) {
 	return name, ok
 }
 
+// sharedSets are those whose entries several services may want.
+var sharedSets = [...]setID{setHairpin, setHealth}
+
 // counts says how many services have each object that services may share: the
-// family itself (by tuples), virtual addresses, and endpoints that may meet
-// themselves.
+// family itself (by tuples), virtual addresses, and entries of some sets.
 type counts struct {
 	families  *[2]int
 	addresses map[dummy.Address]int
-	hairpins  map[ipset.EntryKey]int
+	shared    map[setID]map[ipset.EntryKey]int // of [sharedSets]
 }
 
 func newCounts() counts {
-	return counts{families: new([2]int), addresses: make(map[dummy.Address]int), hairpins: make(map[ipset.EntryKey]int)}
+	c := counts{families: new([2]int), addresses: make(map[dummy.Address]int), shared: make(map[setID]map[ipset.EntryKey]int)}
+	for _, id := range sharedSets {
+		c.shared[id] = make(map[ipset.EntryKey]int)
+	}
+	return c
 }
 
 // tally is a sink that counts objects of one service up or down, and notes its
@@ -179,8 +187,8 @@ type tally struct {
 
 func (t tally) entry(id setID, f vipkit.Family, e ipset.Entry) {
 	switch id {
-	case setHairpin:
-		count(t.hairpins, e.EntryKey, t.by)
+	case setHairpin, setHealth:
+		count(t.shared[id], e.EntryKey, t.by)
 	case setLedger:
 		t.families[familyIndex(f)] += t.by
 		key := keyOf(e.EntryKey)

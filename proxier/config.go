@@ -24,19 +24,32 @@ type Config struct {
 	// NodeAddresses are the addresses at which NodePort frontends answer.
 	// None: they answer nowhere.
 	NodeAddresses []netip.Addr
+	// HostAddresses are all addresses of this host: HostPort frontends answer
+	// there, and none of them can be a virtual address. None: NodeAddresses.
+	HostAddresses []netip.Addr
 	// ClusterCIDRs are where pods of the whole cluster have their addresses.
 	// Clients from elsewhere reach cluster IPs behind this node's address
-	// (source NAT). None: every client does.
+	// (source NAT). None, and no PodLink either: every client does.
 	ClusterCIDRs []netip.Prefix
 	// PodCIDRs are where pods of this node have their addresses. Policy Local
 	// of external frontends is for everybody else: pods of this node, and the
 	// host, reach all endpoints.
 	PodCIDRs []netip.Prefix
+	// PodLink is the link behind which this node's pods are, a bridge, or with a
+	// "+" at its end all links whose names begin so ("cali+"). What comes by it
+	// counts as from ClusterCIDRs and PodCIDRs. Empty: none.
+	PodLink string
 	// MasqueradeAll is source NAT for every client of a cluster IP.
 	MasqueradeAll bool
 	// MasqueradeMark is the firewall-mark bit of packets that get source NAT,
 	// exactly one bit. Zero: 0x4000.
 	MasqueradeMark uint32
+	// RandomFully picks the source port of masqueraded connections at random,
+	// which keeps two that begin at once from taking the same one and losing a
+	// packet (iptables' --random-fully, since 1.6.2).
+	RandomFully bool
+	// NoPing leaves pings to virtual addresses unanswered. Other ICMP passes.
+	NoPing bool
 	// LocalMarks are the firewall marks that select the endpoints of policy
 	// Local. IPVS compares the whole mark, so rules of others in mangle INPUT
 	// must not change it after ours. A virtual server with one of them counts

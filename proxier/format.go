@@ -3,6 +3,8 @@ package proxier
 import (
 	"fmt"
 	"strings"
+
+	"github.com/vipkit/vipkit/ipvs"
 )
 
 // String returns the service as [ParseServices] reads it: a line for what it
@@ -50,6 +52,18 @@ func (s Service) String() string {
 	}
 	if s.Flags != 0 {
 		fmt.Fprintf(&b, "  flags %#x\n", uint32(s.Flags))
+	}
+	if s.Forward != Masquerade {
+		fmt.Fprintf(&b, "  forward %v", s.Forward)
+		if s.Tunnel != (ipvs.TunnelConfig{}) {
+			fmt.Fprintf(&b, " %v", s.Tunnel.Type)
+			word(&b, "port", uint32(s.Tunnel.Port))
+			word(&b, "flags", uint32(s.Tunnel.Flags))
+		}
+		b.WriteString("\n")
+	}
+	if s.HealthCheckPort != 0 {
+		fmt.Fprintf(&b, "  health-check %d\n", s.HealthCheckPort)
 	}
 	if s.WithoutEndpoints != Reject {
 		fmt.Fprintf(&b, "  without-endpoints %v\n", s.WithoutEndpoints)

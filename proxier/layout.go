@@ -89,13 +89,27 @@ func layoutService(c *config, to sink, svc Service, mark uint32) {
 	}
 }
 
+// tuples calls yield for every address, protocol and port that the service
+// wants, with the frontend's index.
+func (c *config) tuples(svc Service, yield func(frontend int, key ipvs.Key)) {
+	for i, fe := range svc.Frontends {
+		for _, addr := range c.addressesOf(fe) {
+			yield(i, ipvs.Key{Protocol: svc.Protocol, Addr: addr, Port: fe.Port})
+		}
+	}
+}
+
 // addressesOf returns the addresses at which a frontend answers.
 func (c *config) addressesOf(fe Frontend) []netip.Addr {
-	if fe.Kind != NodePort {
+	if fe.Kind != NodePort && !fe.Addr.IsUnspecified() {
 		return []netip.Addr{fe.Addr}
 	}
+	of := c.NodeAddresses
+	if fe.Kind == HostPort {
+		of = c.HostAddresses
+	}
 	var addrs []netip.Addr
-	for _, a := range c.NodeAddresses {
+	for _, a := range of {
 		if vipkit.FamilyOf(a) == vipkit.FamilyOf(fe.Addr) {
 			addrs = append(addrs, a)
 		}
@@ -112,9 +126,12 @@ func layoutFrontend(c *config, to sink, svc Service, kind FrontendKind, key ipvs
 	named.Comment = svc.Name
 	to.entry(setLedger, f, named)
 	to.entry(setOpen, f, at)
-	if kind != NodePort {
+	if kind.virtual() {
 		to.entry(setAddresses, f, ipset.Entry{EntryKey: ipset.EntryKey{Net: ipset.Host(key.Addr)}})
 		to.address(dummy.Address{Addr: key.Addr, Means: c.Means})
+	}
+	if kind == LoadBalancerIP && svc.HealthCheckPort != 0 {
+		to.entry(setHealth, f, ipset.Entry{EntryKey: ipset.Key(key.Addr, vipkit.TCP, svc.HealthCheckPort)})
 	}
 	if kind == LoadBalancerIP && len(svc.SourceRanges) > 0 {
 		layoutRanges(c, to, svc.SourceRanges, key)
@@ -123,10 +140,14 @@ func layoutFrontend(c *config, to sink, svc Service, kind FrontendKind, key ipvs
 		to.entry(setDrop, f, at)
 	}
 	switch {
-	case kind == ClusterIP:
-		to.entry(setCluster, f, at)
-	case svc.External == Cluster:
+	case svc.Forward == FullNAT:
 		to.entry(setExternal, f, at)
+	case kind == ClusterIP && svc.Forward.translates():
+		to.entry(setCluster, f, at)
+	case kind == ClusterIP:
+	case svc.External == Cluster && svc.Forward.translates():
+		to.entry(setExternal, f, at)
+	case svc.External == Cluster:
 	case len(chosen.outside) > 0:
 		at.Mark, at.MarkMask = mark, ^uint32(0)
 		to.entry(setLocal, f, at)
@@ -151,7 +172,7 @@ func layoutRanges(c *config, to sink, ranges []netip.Prefix, key ipvs.Key) {
 			e.Net2 = half
 			to.entry(setRanges, f, ipset.Entry{EntryKey: e})
 		}
-		for _, node := range c.NodeAddresses {
+		for _, node := range c.HostAddresses {
 			if r.Contains(node) {
 				e.Net2 = ipset.Host(key.Addr)
 				to.entry(setRanges, f, ipset.Entry{EntryKey: e})
@@ -165,7 +186,7 @@ func layoutRanges(c *config, to sink, ranges []netip.Prefix, key ipvs.Key) {
 func layoutServer(c *config, to sink, svc Service, key ipvs.Key, endpoints []Endpoint) {
 	f := key.Family()
 	for _, e := range endpoints {
-		if e.Local {
+		if e.Local && svc.Forward.translates() {
 			to.entry(setHairpin, f, ipset.Entry{EntryKey: hairpin(e.Addr, svc.Protocol, e.Port)})
 		}
 	}
@@ -188,10 +209,28 @@ func layoutServer(c *config, to sink, svc Service, key ipvs.Key, endpoints []End
 		}
 		for _, e := range endpoints {
 			d := ipvs.DestKey{Addr: e.Addr, Port: e.Port}
-			v.Destinations[d] = ipvs.Destination{DestKey: d, Weight: e.Weight, Upper: e.Upper, Lower: e.Lower}
+			if key.Mark != 0 && !svc.Forward.translates() {
+				d.Port = 0 // what the packet has
+			}
+			v.Destinations[d] = ipvs.Destination{
+				DestKey: d, Weight: e.Weight, Upper: e.Upper, Lower: e.Lower,
+				Forward: svc.Forward.method(), Tunnel: svc.Tunnel,
+			}
 		}
 		return v
 	})
+}
+
+// method is the forwarding method of IPVS.
+func (f Forward) method() ipvs.Forward {
+	switch f {
+	case Direct:
+		return ipvs.Direct
+	case Tunnel:
+		return ipvs.Tunnel
+	case Masquerade, FullNAT:
+	}
+	return ipvs.Masquerade
 }
 
 // hairpin returns the entry of an endpoint that may meet itself.

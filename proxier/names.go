@@ -22,6 +22,7 @@ const (
 	setHairpin                  // endpoints that may meet themselves
 	setCluster                  // tuples with source NAT for clients that are no pods
 	setExternal                 // tuples with source NAT for everybody
+	setHealth                   // where load balancers ask a listener of the host for its health
 	setOpen                     // tuples that take new connections: in a phase of its own
 	numSets
 )
@@ -46,6 +47,7 @@ var setSpecs = [numSets]struct {
 	setHairpin:     {"HAIRPIN", ipset.Set{Type: ipset.HashIPPortIP}},
 	setCluster:     {"CLUSTER", ipset.Set{Type: ipset.HashIPPort}},
 	setExternal:    {"EXTERNAL", ipset.Set{Type: ipset.HashIPPort}},
+	setHealth:      {"HEALTH", ipset.Set{Type: ipset.HashIPPort}},
 	setOpen:        {"OPEN", ipset.Set{Type: ipset.HashIPPort}},
 }
 

@@ -28,6 +28,7 @@ func TestKernelPackets(t *testing.T) {
 	scenarios, packets := 0, 0
 	for _, g := range packetGroups(t) {
 		setRules(t, node, g.rules)
+		setServers(t, node, g.servers)
 		touchTables(t, node)
 		p, err := proxier.New(kernel, &g.config)
 		require.NoError(t, err)
@@ -44,6 +45,7 @@ func TestKernelPackets(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, before, hostState(t, node), "byte for byte")
 		setRules(t, node, [2]string{})
+		setServers(t, node, "")
 	}
 	testenv.Count(t, "packet scenarios", scenarios)
 	testenv.Count(t, "packets sent", packets)

@@ -27,12 +27,14 @@ import (
 // TestKernelPackets sends the packets between network namespaces.
 //
 //	config    what differs from packetConfig, as JSON
-//	rules     what somebody else's firewall says, as iptables-restore reads it
+//	rules     what somebody else's firewall says, as iptables-restore reads it; a line with {proto}
+//	          stands for one of each
+//	servers   somebody else's virtual servers, as ipvsadm -R reads them; {svc} is -t, -u or --sctp-service
 //	services  with {vip1} … for cluster IPs, {ext1} … for other virtual addresses, {np1} … for node
 //	          ports, {any} for the unspecified address, {pod-a} and so on for the hosts of the
 //	          world, {net} for the clients' network, {everyone} for 0.0.0.0/0
 //	packets   a line each: who, where to, what comes of it, alternatives apart by " | "; a line that
-//	          begins with "4: " or "6: " is for that family
+//	          begins with "4: ", "6: ", "tcp: " … is for that family or protocol alone
 //
 // What comes of a packet is "HOST sees ADDRESS", rejected, dropped, unanswered
 // (somebody gets it and the answer is lost), answered (a ping), passed (not ours).
@@ -109,6 +111,7 @@ type packetScenario struct {
 	protocol vipkit.Protocol
 	config   string
 	rules    string
+	servers  string
 	services []proxier.Service
 	packets  []packetLine
 }
@@ -149,7 +152,9 @@ func (s *packetScenario) read(t *testing.T, archive *txtar.Archive) {
 		case "config":
 			s.config = text
 		case "rules":
-			s.rules = s.expand(text)
+			s.rules = s.expand(eachProtocol(text))
+		case "servers":
+			s.servers = s.expand(text)
 		case "services":
 			services, err := proxier.ParseServices(s.expand(text))
 			require.NoError(t, err, s.name())
@@ -160,9 +165,13 @@ func (s *packetScenario) read(t *testing.T, archive *txtar.Archive) {
 		case "packets":
 			for line := range strings.Lines(text) {
 				line = strings.TrimSpace(line)
-				other := []string{"6: ", "4: "}[s.family]
-				if line != "" && line[0] != '#' && !strings.HasPrefix(line, other) {
-					line = strings.TrimPrefix(strings.TrimPrefix(line, "4: "), "6: ")
+				if only, rest, ok := strings.Cut(line, ": "); ok {
+					if only != []string{"4", "6"}[s.family] && only != s.protocol.String() {
+						continue
+					}
+					line = rest
+				}
+				if line != "" && line[0] != '#' {
 					s.packets = append(s.packets, s.packet(t, line))
 				}
 			}
@@ -171,6 +180,22 @@ func (s *packetScenario) read(t *testing.T, archive *txtar.Archive) {
 		}
 	}
 	require.NotEmpty(t, s.packets, s.file)
+}
+
+// eachProtocol writes each line that names the protocol once for each of them:
+// scenarios of a family share one firewall.
+func eachProtocol(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "{proto}") {
+			b.WriteString(line)
+			continue
+		}
+		for _, name := range []string{"tcp", "udp", "sctp"} {
+			b.WriteString(strings.ReplaceAll(line, "{proto}", name))
+		}
+	}
+	return b.String()
 }
 
 // packet reads "client {vip1}:80 pod-a sees gateway | far sees router".
@@ -209,6 +234,8 @@ func (s *packetScenario) value(name, number string) string {
 		return h[s.family]
 	}
 	switch name {
+	case "svc":
+		return map[vipkit.Protocol]string{vipkit.TCP: "-t", vipkit.UDP: "-u", vipkit.SCTP: "--sctp-service"}[s.protocol]
 	case "proto":
 		return s.protocol.String()
 	case "vip":
@@ -229,6 +256,8 @@ func (s *packetScenario) value(name, number string) string {
 		return [2]string{"192.0.2.0/24", "2001:db8:2::/64"}[s.family]
 	case "host":
 		return [2]string{"32", "128"}[s.family]
+	case "icmp":
+		return [2]string{"icmp", "ipv6-icmp"}[s.family]
 	}
 	return "{unknown " + name + "}"
 }
@@ -238,6 +267,7 @@ func (s *packetScenario) value(name, number string) string {
 type packetGroup struct {
 	config    proxier.Config
 	rules     [2]string
+	servers   string
 	scenarios []packetScenario
 }
 
@@ -248,8 +278,8 @@ func packetGroups(t *testing.T) []packetGroup {
 	index := make(map[string]int)
 	for _, s := range packetScenarios(t) {
 		key := s.config
-		if s.rules != "" {
-			key += s.file // rules name addresses
+		if s.rules != "" || s.servers != "" {
+			key += s.file // a host of its own
 		}
 		i, ok := index[key]
 		if !ok {
@@ -263,6 +293,7 @@ func packetGroups(t *testing.T) []packetGroup {
 		}
 		groups[i].scenarios = append(groups[i].scenarios, s)
 		groups[i].rules[s.family] = s.rules
+		groups[i].servers += s.servers
 	}
 	return groups
 }
@@ -283,6 +314,7 @@ func TestPackets(t *testing.T) {
 		for i, tool := range []string{"iptables", "ip6tables"} {
 			require.NoError(t, host.Load("-- "+tool+" --\n"+g.rules[i]))
 		}
+		require.NoError(t, host.Load("-- ipvsadm --\n"+g.servers))
 		p, err := proxier.New(host.Kernel(), &g.config)
 		require.NoError(t, err)
 		require.NoError(t, p.SetSysctls(t.Context(), p.Preflight(t.Context(), g.services()).Wrong()))
@@ -338,6 +370,8 @@ func (s *packetScenario) said(v oracle.Verdict, ping bool) string {
 		return "answered"
 	case v.Outcome == oracle.ToHost && v.To.Port() != hostPort:
 		return "rejected" // nobody listens
+	case v.Outcome == oracle.ToHost:
+		return "node sees " + seen(v.Source.Addr(), s.family)
 	case v.To.IsValid():
 		return hostAt(v.To.Addr(), s.family) + " sees " + seen(v.Source.Addr(), s.family)
 	}

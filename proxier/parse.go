@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +75,8 @@ func (s *Service) parse(what string, args []string) (err error) {
 		return nil
 	case "affinity":
 		return s.Affinity.parse(args)
+	case "forward":
+		return s.parseForward(args)
 	}
 	if len(args) != 1 {
 		return fmt.Errorf("want one value after %s", what)
@@ -89,6 +92,8 @@ func (s *Service) parse(what string, args []string) (err error) {
 		v, err := strconv.ParseUint(args[0], 0, 32)
 		s.Flags = ipvs.Flags(v)
 		return err
+	case "health-check":
+		return number(&s.HealthCheckPort)(args[0])
 	case "without-endpoints":
 		return s.WithoutEndpoints.UnmarshalText([]byte(args[0]))
 	default:
@@ -109,6 +114,22 @@ func (s *Service) parseFrontend(args []string) error {
 	f.Addr, f.Port = a.Addr(), a.Port()
 	s.Frontends = append(s.Frontends, f)
 	return err
+}
+
+// parseForward reads "Direct" or "Tunnel gue port 6080 flags 1".
+func (s *Service) parseForward(args []string) error {
+	if err := s.Forward.UnmarshalText([]byte(args[0])); err != nil || len(args) == 1 {
+		return err
+	}
+	types := []ipvs.TunnelType{ipvs.IPIP, ipvs.GUE, ipvs.GRE}
+	i := slices.IndexFunc(types, func(t ipvs.TunnelType) bool { return t.String() == args[1] })
+	if i < 0 {
+		return fmt.Errorf("unknown encapsulation %q: want one of %v", args[1], types)
+	}
+	s.Tunnel.Type = types[i]
+	return options(args[2:], map[string]func(string) error{
+		"port": number(&s.Tunnel.Port), "flags": number(&s.Tunnel.Flags),
+	})
 }
 
 func (a *Affinity) parse(args []string) (err error) {
@@ -171,7 +192,7 @@ func options(words []string, known map[string]func(string) error) error {
 	return nil
 }
 
-func number[T uint8 | uint32](into *T) func(string) error {
+func number[T uint8 | uint16 | uint32](into *T) func(string) error {
 	return func(s string) error {
 		v, err := strconv.ParseUint(s, 10, 32)
 		if err == nil && uint64(T(v)) != v {

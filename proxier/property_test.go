@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/ipvs"
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
 )
@@ -77,6 +78,9 @@ func randomFrontends(r *rand.Rand, s *proxier.Service, port uint16) {
 	add(proxier.LoadBalancerIP, "2001:db8::20")
 	add(proxier.NodePort, "0.0.0.0")
 	add(proxier.NodePort, "::")
+	if r.IntN(4) == 0 {
+		s.Frontends = append(s.Frontends, proxier.Frontend{Kind: proxier.HostPort, Addr: netip.IPv4Unspecified(), Port: port + 1000})
+	}
 }
 
 func randomEndpoints(r *rand.Rand, s *proxier.Service) {
@@ -112,6 +116,29 @@ func randomPolicies(r *rand.Rand, s *proxier.Service) {
 	}
 	s.Scheduler = []string{"", "wrr", "sh"}[r.IntN(3)]
 	s.WithoutEndpoints = proxier.Verdict(r.IntN(2))
+	if r.IntN(3) == 0 {
+		s.HealthCheckPort = uint16(32000 + r.IntN(2)) // some share one
+	}
+	ways := 6
+	if slices.ContainsFunc(s.Frontends, func(f proxier.Frontend) bool { return f.Kind == proxier.HostPort }) {
+		ways = 1 // it has another port
+	}
+	switch r.IntN(ways) {
+	case 0:
+		s.Forward, s.External = proxier.FullNAT, proxier.Cluster
+	case 1:
+		s.Forward = proxier.Direct
+	case 2:
+		s.Forward, s.Tunnel = proxier.Tunnel, ipvs.TunnelConfig{Type: ipvs.GUE, Port: 6080}
+	}
+	if s.Forward == proxier.Direct || s.Forward == proxier.Tunnel { // no port is translated
+		for i := range s.Frontends {
+			s.Frontends[i].Port = 8080 + uint16(s.Name[len(s.Name)-1]) - '0'
+		}
+		for i := range s.Endpoints {
+			s.Endpoints[i].Port = 8080 + uint16(s.Name[len(s.Name)-1]) - '0'
+		}
+	}
 }
 
 // foreignHost returns a host on which others have set things up.

@@ -281,7 +281,8 @@ func (s *Service) equal(t *Service) bool {
 		s.Internal == t.Internal && s.External == t.External &&
 		slices.Equal(s.SourceRanges, t.SourceRanges) &&
 		s.Affinity == t.Affinity && s.Scheduler == t.Scheduler &&
-		s.Flags == t.Flags && s.WithoutEndpoints == t.WithoutEndpoints
+		s.Flags == t.Flags && s.WithoutEndpoints == t.WithoutEndpoints &&
+		s.Forward == t.Forward && s.Tunnel == t.Tunnel && s.HealthCheckPort == t.HealthCheckPort
 }
 
 // cloneService copies a service so that the caller may change its own.

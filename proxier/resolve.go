@@ -2,7 +2,6 @@ package proxier
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -14,38 +13,6 @@ import (
 	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/ipvs"
 )
-
-// Errors of services that are valid and cannot be had.
-var (
-	// ErrConflict means that an object that is not ours is where the service
-	// wants its own: a virtual server, an address on our link.
-	ErrConflict = errors.New("belongs to somebody else")
-	// ErrClaimed means that another service has the address, port and
-	// protocol already.
-	ErrClaimed = errors.New("claimed by another service")
-	// ErrOwnAddress means that a virtual address is one of the node's own.
-	ErrOwnAddress = errors.New("is an address of this node")
-)
-
-// refusals holds what speaks against each service, by name.
-type refusals map[string][]error
-
-func (r refusals) add(name string, err error) {
-	if err != nil {
-		r[name] = append(r[name], err)
-	}
-}
-
-// conflict reports whether something of somebody else's is in the way of a
-// service: it may be gone the next time.
-func (r refusals) conflict() bool {
-	for _, errs := range r {
-		if errors.Is(errors.Join(errs...), ErrConflict) {
-			return true
-		}
-	}
-	return false
-}
 
 // others says of services that are in the kernel and not named by the caller
 // whether they stay.
@@ -112,49 +79,6 @@ func resolve(c *config, services []Service, rest others, have *state) resolution
 	return resolution{want: want, accepted: accepted, marks: marks, kept: kept, refused: refused}
 }
 
-// byName returns the services by name, and refuses names that come twice: which
-// of the two is meant, nobody can tell.
-func byName(services []Service, refused refusals) map[string]Service {
-	named := make(map[string]Service, len(services))
-	for i, svc := range services {
-		if _, twice := named[svc.Name]; twice {
-			refused.add(svc.Name, fmt.Errorf("name: services[%d] and services[%d] have the same", slices.IndexFunc(services[:i], func(s Service) bool { return s.Name == svc.Name }), i))
-			continue
-		}
-		named[svc.Name] = svc
-	}
-	return named
-}
-
-// ownAddresses refuses virtual addresses that are the node's own: every port of
-// the node but the service's would stop answering.
-func (c *config) ownAddresses(svc Service) error {
-	var errs []error
-	for i, fe := range svc.Frontends {
-		if fe.Kind != NodePort && slices.Contains(c.NodeAddresses, fe.Addr) {
-			errs = append(errs, fmt.Errorf("frontends[%d].addr: %v %w", i, fe.Addr, ErrOwnAddress))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// foreign refuses frontends where the kernel has somebody else's object.
-func foreign(c *config, svc Service, have *state) error {
-	var errs []error
-	for i, fe := range svc.Frontends {
-		for _, addr := range c.addressesOf(fe) {
-			key := ipvs.Key{Protocol: svc.Protocol, Addr: addr, Port: fe.Port}
-			if have.foreignServers[key] {
-				errs = append(errs, fmt.Errorf("frontends[%d]: virtual server %v: %w", i, key, ErrConflict))
-			}
-			if fe.Kind != NodePort && have.foreignAddresses[addr] {
-				errs = append(errs, fmt.Errorf("frontends[%d].addr: %v on link %s: %w", i, addr, c.Link, ErrConflict))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // claimTuples refuses services that want a tuple which another has, and reports
 // whether there was none to refuse. The service that has a tuple in the kernel
 // keeps it, and otherwise the first by name gets it. A service that is refused
@@ -168,21 +92,18 @@ func claimTuples(c *config, named map[string]Service, stays others, have *state,
 		if refused[name] != nil {
 			continue
 		}
-		for _, fe := range svc.Frontends {
-			for _, addr := range c.addressesOf(fe) {
-				key := ipvs.Key{Protocol: svc.Protocol, Addr: addr, Port: fe.Port}
-				other, claimed := first[key]
-				if !claimed {
-					first[key] = name
-				}
-				if h := have.holder(key); claimed || h != name && stays(h) {
-					contested[key] = append(contested[key], name)
-				}
-				if claimed && len(contested[key]) == 1 {
-					contested[key] = append(contested[key], other)
-				}
+		c.tuples(svc, func(_ int, key ipvs.Key) {
+			other, claimed := first[key]
+			if !claimed {
+				first[key] = name
 			}
-		}
+			if h := have.holder(key); claimed || h != name && stays(h) {
+				contested[key] = append(contested[key], name)
+			}
+			if claimed && len(contested[key]) == 1 {
+				contested[key] = append(contested[key], other)
+			}
+		})
 	}
 	losses := make(map[string]map[ipvs.Key]string) // who loses what to whom
 	for key, names := range contested {
@@ -225,6 +146,7 @@ func keep(c *config, have, want *state, stays others) map[string]*state {
 	kept := make(map[string]*state)
 	for _, f := range families {
 		of := make(map[ipset.EntryKey]*state) // whose tuples are kept
+		at := make(map[netip.Prefix]*state)   // one of those that are kept at an address
 		for e, entry := range have.entries(setLedger, f) {
 			name := entry.Comment
 			if _, taken := want.entries(setLedger, f)[e]; taken || !stays(name) {
@@ -233,8 +155,13 @@ func keep(c *config, have, want *state, stays others) map[string]*state {
 			if kept[name] == nil {
 				kept[name] = newState()
 			}
-			of[e] = kept[name]
+			of[e], at[e.Net] = kept[name], kept[name]
 			keepTuple(c, have, kept[name], keyOf(e))
+		}
+		for e, entry := range have.entries(setHealth, f) {
+			if s := at[e.Net]; s != nil {
+				s.entry(setHealth, f, entry)
+			}
 		}
 		for r, entry := range have.entries(setRanges, f) {
 			if r.Net2 = (netip.Prefix{}); of[r] != nil {
@@ -255,6 +182,9 @@ func keepTuple(c *config, have, kept *state, key ipvs.Key) {
 	f := key.Family()
 	e := tuple(key)
 	for id := setLedger; id < numSets; id++ {
+		if id == setHealth {
+			continue // it may be another service's
+		}
 		if entry, ok := have.entries(id, f)[e]; ok {
 			kept.entry(id, f, entry)
 		}

@@ -42,12 +42,23 @@ var ourTables = []string{"mangle", "nat", "filter"}
 func (c *config) rules(f vipkit.Family) ruleset {
 	set := func(id setID) string { return c.setName(id, f) }
 	mark := fmt.Sprintf("%#x/%#x", c.MasqueradeMark, c.MasqueradeMark)
-	icmp := "icmp"
+	icmp, echo := "icmp", "-m icmp --icmp-type 8"
 	reject := "icmp-port-unreachable"
 	if f == vipkit.IPv6 {
-		icmp, reject = "ipv6-icmp", "icmp6-port-unreachable"
+		icmp, reject, echo = "ipv6-icmp", "icmp6-port-unreachable", "-m icmp6 --icmpv6-type 128"
 	}
-	toCluster := "-m set --match-set " + set(setCluster) + " dst,dst"
+	masquerade := iptables.Rule("-j MASQUERADE")
+	if c.RandomFully {
+		masquerade += " --random-fully"
+	}
+	notByPod := ""
+	if c.PodLink != "" {
+		notByPod = "! -i " + c.PodLink + " "
+	}
+	toCluster := notByPod + "-m set --match-set " + set(setCluster) + " dst,dst"
+	if c.MasqueradeAll {
+		toCluster = "-m set --match-set " + set(setCluster) + " dst,dst"
+	}
 	if !c.MasqueradeAll {
 		toCluster += " -m set ! --match-set " + set(setClusterNets) + " src"
 	}
@@ -76,8 +87,8 @@ func (c *config) rules(f vipkit.Family) ruleset {
 	// no routing by mark, come between.
 	chain("mangle", "INPUT",
 		to("GATE"),
-		iptables.Rule(absent+outside+" -j DROP"),
-		iptables.Rule(local+outside+" -j SET --map-set "+set(setLocal)+" dst,dst --map-mark"))
+		iptables.Rule(notByPod+absent+outside+" -j DROP"),
+		iptables.Rule(notByPod+local+outside+" -j SET --map-set "+set(setLocal)+" dst,dst --map-mark"))
 	hook("mangle", "INPUT", "INPUT")
 	hook("mangle", "OUTPUT", "GATE")
 
@@ -89,19 +100,23 @@ func (c *config) rules(f vipkit.Family) ruleset {
 		iptables.Rule(local)+byHost+to("MARK"),
 		iptables.Rule(absent)+byHost+to("MARK"))
 	chain("nat", "POSTROUTING",
-		iptables.Rule("-m set --match-set "+set(setHairpin)+" dst,dst,src -j MASQUERADE"),
+		iptables.Rule("-m set --match-set "+set(setHairpin)+" dst,dst,src ")+masquerade,
 		iptables.Rule("-m mark ! --mark "+mark+" -j RETURN"),
 		iptables.Rule(fmt.Sprintf("-j MARK --set-xmark 0x0/%#x", c.MasqueradeMark)),
-		"-j MASQUERADE")
+		masquerade)
 	hook("nat", "PREROUTING", "SERVICES")
 	hook("nat", "OUTPUT", "SERVICES")
 	hook("nat", "POSTROUTING", "POSTROUTING")
 
 	// A virtual address exposes its services and nothing else of this host.
-	chain("filter", "INPUT",
-		iptables.Rule("-m set ! --match-set "+set(setAddresses)+" dst -j RETURN"),
+	exposed := []iptables.Rule{iptables.Rule("-m set ! --match-set " + set(setAddresses) + " dst -j RETURN")}
+	if c.NoPing {
+		exposed = append(exposed, iptables.Rule("-p "+icmp+" "+echo+" -j DROP"))
+	}
+	chain("filter", "INPUT", append(exposed,
 		iptables.Rule("-p "+icmp+" -j RETURN"),
-		iptables.Rule("-m set ! --match-set "+set(setOpen)+" dst,dst -m conntrack ! --ctstate RELATED,ESTABLISHED -j REJECT --reject-with "+reject))
+		iptables.Rule("-m set --match-set "+set(setHealth)+" dst,dst -j RETURN"),
+		iptables.Rule("-m set ! --match-set "+set(setOpen)+" dst,dst -m conntrack ! --ctstate RELATED,ESTABLISHED -j REJECT --reject-with "+reject))...)
 	hook("filter", "INPUT", "INPUT")
 	return r
 }

@@ -39,6 +39,14 @@ type Service struct {
 	Scheduler string `json:"scheduler,omitempty"`
 	// Flags are the scheduler's flags and one-packet scheduling.
 	Flags ipvs.Flags `json:"flags,omitempty"`
+	// Forward is how packets reach the endpoints, and Tunnel the encapsulation
+	// of [Tunnel].
+	Forward Forward           `json:"forward,omitzero"`
+	Tunnel  ipvs.TunnelConfig `json:"tunnel,omitzero"`
+	// HealthCheckPort is a TCP port of this host at which a load balancer asks
+	// whether this node has endpoints, also at the LoadBalancerIP frontends
+	// (Kubernetes: healthCheckNodePort). The caller answers there. Zero: none.
+	HealthCheckPort uint16 `json:"healthCheckPort,omitempty"`
 	// WithoutEndpoints is what a client meets when there is no usable
 	// endpoint anywhere.
 	WithoutEndpoints Verdict `json:"withoutEndpoints,omitzero"`
@@ -50,7 +58,8 @@ type Frontend struct {
 	Kind FrontendKind `json:"kind"`
 	// Addr is the virtual address. For NodePort it is the unspecified address
 	// of a family, 0.0.0.0 or ::, and stands for [Config.NodeAddresses] of
-	// that family.
+	// that family. For HostPort it is one of [Config.HostAddresses], or the
+	// unspecified address for all of them.
 	Addr netip.Addr `json:"addr"`
 	// Port is 1–65535.
 	Port uint16 `json:"port"`
@@ -65,7 +74,12 @@ const (
 	ExternalIP
 	LoadBalancerIP
 	NodePort
+	HostPort
 )
+
+// virtual reports whether frontends of the kind have addresses that are bound
+// for them; the others have the host's own.
+func (k FrontendKind) virtual() bool { return k != NodePort && k != HostPort }
 
 // Endpoint is one address and port that answers for a service. It is
 // comparable. The zero values of Weight and Ready are not what most want: see
@@ -106,6 +120,32 @@ const (
 	Cluster Policy = iota // all endpoints
 	Local                 // those on this node
 )
+
+// Forward is how packets reach the endpoints of a service.
+type Forward uint8
+
+// Ways of forwarding. The zero value is Masquerade.
+const (
+	// Masquerade translates the destination; the answer comes back through this
+	// host. Clients keep their address where the policy lets them.
+	Masquerade Forward = iota
+	// FullNAT translates the source as well, for every client: for endpoints
+	// that do not route their answers through this host.
+	FullNAT
+	// Direct leaves the packet as it is and sends it to the endpoint's link
+	// address; the answer goes straight to the client. The endpoint must be a
+	// neighbour of this host, and hold the virtual address quietly (package
+	// realserver). Ports are not translated, nobody gets source NAT, and this
+	// host itself is no client: the answer would come from an address of its
+	// own.
+	Direct
+	// Tunnel sends the packet as it is inside another one, to an endpoint
+	// anywhere. Otherwise it is as Direct.
+	Tunnel
+)
+
+// translates reports whether packets get the endpoint's address.
+func (f Forward) translates() bool { return f == Masquerade || f == FullNAT }
 
 // Verdict is what becomes of a packet that nobody can answer.
 type Verdict uint8

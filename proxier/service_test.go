@@ -65,6 +65,15 @@ func TestServiceValidate(t *testing.T) {
 		{"flags", func(s *proxier.Service) { s.Flags = 1 << 30 }, "flags: 0x40000000"},
 		{"one-packet TCP", func(s *proxier.Service) { s.Flags = ipvs.OnePacket }, "one-packet scheduling is for udp only"},
 		{"verdict", func(s *proxier.Service) { s.WithoutEndpoints = 5 }, "withoutEndpoints"},
+		{"host port on loopback", func(s *proxier.Service) {
+			s.Frontends[0].Kind, s.Frontends[0].Addr = proxier.HostPort, addr("127.0.0.1")
+		}, "frontends[0].addr: 127.0.0.1 is a loopback"},
+		{"way of forwarding", func(s *proxier.Service) { s.Forward = 7 }, "forward: proxier.Forward(7)"},
+		{"direct to another port", func(s *proxier.Service) { s.Forward = proxier.Direct }, "forward: Direct does not translate ports, but frontends[0] has 80 and endpoints[0] 8080"},
+		{"full NAT and policy Local", func(s *proxier.Service) { s.Forward, s.External = proxier.FullNAT, proxier.Local }, "forward: FullNAT hides the client's address"},
+		{"tunnel of nothing", func(s *proxier.Service) { s.Tunnel.Type = ipvs.GRE }, "tunnel: is for forward Tunnel only"},
+		{"gue without port", func(s *proxier.Service) { s.Forward, s.Tunnel.Type = proxier.Tunnel, ipvs.GUE }, "tunnel: "},
+		{"health check at the service's port", func(s *proxier.Service) { s.Frontends[0].Kind, s.HealthCheckPort = proxier.LoadBalancerIP, 80 }, "healthCheckPort: 80 is the port of frontends[0]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := valid()
@@ -96,6 +105,8 @@ func TestConfigValidate(t *testing.T) {
 		{proxier.Config{LocalMarks: proxier.MarkRange{First: 9, Last: 8}}, "localMarks"},
 		{proxier.Config{LocalMarks: proxier.MarkRange{First: 0x3000, Last: 0x8000}}, "some hold the masquerade bit 0x4000"},
 		{proxier.Config{MasqueradeMark: 0x10000000}, "some hold the masquerade bit"},
+		{proxier.Config{HostAddresses: []netip.Addr{{}}}, "hostAddresses[0]"},
+		{proxier.Config{PodLink: "a link+"}, "podLink \"a link+\""},
 	} {
 		_, err := proxier.New(kernel, &c.config)
 		require.ErrorContains(t, err, c.want)

@@ -6,12 +6,14 @@ import (
 )
 
 var (
-	kindNames    = []string{ClusterIP: "ClusterIP", ExternalIP: "ExternalIP", LoadBalancerIP: "LoadBalancerIP", NodePort: "NodePort"}
+	kindNames    = []string{ClusterIP: "ClusterIP", ExternalIP: "ExternalIP", LoadBalancerIP: "LoadBalancerIP", NodePort: "NodePort", HostPort: "HostPort"}
 	policyNames  = []string{Cluster: "Cluster", Local: "Local"}
+	forwardNames = []string{Masquerade: "Masquerade", FullNAT: "FullNAT", Direct: "Direct", Tunnel: "Tunnel"}
 	verdictNames = []string{Reject: "Reject", Drop: "Drop"}
 )
 
-// String returns "ClusterIP", "ExternalIP", "LoadBalancerIP" or "NodePort".
+// String returns "ClusterIP", "ExternalIP", "LoadBalancerIP", "NodePort" or
+// "HostPort".
 func (k FrontendKind) String() string { return enumString(kindNames, k) }
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -32,6 +34,18 @@ func (p Policy) MarshalText() ([]byte, error) { return enumText(policyNames, p) 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (p *Policy) UnmarshalText(b []byte) (err error) {
 	*p, err = parseEnum[Policy]("policy", policyNames, b)
+	return err
+}
+
+// String returns "Masquerade", "FullNAT", "Direct" or "Tunnel".
+func (f Forward) String() string { return enumString(forwardNames, f) }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (f Forward) MarshalText() ([]byte, error) { return enumText(forwardNames, f) }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (f *Forward) UnmarshalText(b []byte) (err error) {
+	*f, err = parseEnum[Forward]("way of forwarding", forwardNames, b)
 	return err
 }
 

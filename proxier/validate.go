@@ -3,14 +3,11 @@ package proxier
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/vipkit/vipkit"
-	"github.com/vipkit/vipkit/dummy"
 	"github.com/vipkit/vipkit/ipvs"
 )
 
@@ -68,6 +65,7 @@ func (s Service) Validate() error {
 	if s.Flags&ipvs.OnePacket != 0 && s.Protocol != vipkit.UDP {
 		f.add("flags: one-packet scheduling is for udp only")
 	}
+	s.validateForward(&f)
 	if s.WithoutEndpoints > Drop {
 		f.add("withoutEndpoints: %v", s.WithoutEndpoints)
 	}
@@ -85,6 +83,10 @@ func (s Service) validateFrontends(f *faults) {
 			if why := notUnicast(fe.Addr); why != "" {
 				f.add("frontends[%d].addr: %v %s", i, fe.Addr, why)
 			}
+		case HostPort:
+			if why := notUnicast(fe.Addr); why != "" && !fe.Addr.IsUnspecified() {
+				f.add("frontends[%d].addr: %v %s", i, fe.Addr, why)
+			}
 		case NodePort:
 			if fe.Addr != netip.IPv4Unspecified() && fe.Addr != netip.IPv6Unspecified() {
 				f.add("frontends[%d].addr: %v, a node port has 0.0.0.0 or ::", i, fe.Addr)
@@ -97,6 +99,41 @@ func (s Service) validateFrontends(f *faults) {
 			f.add("frontends[%d]: %v is frontends[%d] already", i, at, j)
 		}
 		seen[at] = i
+	}
+}
+
+// validateForward checks what the way of forwarding asks of the rest.
+func (s Service) validateForward(f *faults) {
+	if s.Forward > Tunnel {
+		f.add("forward: %v", s.Forward)
+	}
+	if s.Forward != Tunnel && s.Tunnel != (ipvs.TunnelConfig{}) {
+		f.add("tunnel: is for forward Tunnel only")
+	}
+	if s.Forward == Tunnel {
+		of := ipvs.Key{Protocol: vipkit.TCP, Addr: netip.AddrFrom4([4]byte{192, 0, 2, 1}), Port: 1}
+		d := ipvs.Destination{DestKey: ipvs.DestKey{Addr: of.Addr, Port: 1}, Forward: ipvs.Tunnel, Tunnel: s.Tunnel}
+		if err := d.Validate(of); err != nil {
+			f.add("tunnel: %w", err)
+		}
+	}
+	if s.Forward == FullNAT && s.External == Local {
+		f.add("forward: FullNAT hides the client's address, which external policy Local keeps")
+	}
+	if !s.Forward.translates() {
+		for i, fe := range s.Frontends {
+			for j, e := range s.Endpoints {
+				if e.Port != fe.Port && e.Addr.Is4() == fe.Addr.Is4() {
+					f.add("forward: %v does not translate ports, but frontends[%d] has %d and endpoints[%d] %d", s.Forward, i, fe.Port, j, e.Port)
+					return
+				}
+			}
+		}
+	}
+	for i, fe := range s.Frontends {
+		if s.HealthCheckPort != 0 && s.HealthCheckPort == fe.Port && s.Protocol == vipkit.TCP && fe.Kind == LoadBalancerIP {
+			f.add("healthCheckPort: %d is the port of frontends[%d]", s.HealthCheckPort, i)
+		}
 	}
 }
 
@@ -152,98 +189,4 @@ func notUnicast(a netip.Addr) string {
 		return "is the broadcast address"
 	}
 	return ""
-}
-
-// config is a Config with its defaults in place.
-type config struct {
-	Config
-	// rulesets are the rules of each family.
-	rulesets [2]ruleset
-}
-
-// resolved returns the configuration with defaults, or every fault of it.
-func (c *Config) resolved() (*config, error) {
-	var r config
-	if c != nil {
-		r.Config = *c
-		r.NodeAddresses = slices.Clone(c.NodeAddresses)
-		r.ClusterCIDRs = slices.Clone(c.ClusterCIDRs)
-		r.PodCIDRs = slices.Clone(c.PodCIDRs)
-	}
-	if r.Prefix == "" {
-		r.Prefix = "VIPKIT"
-	}
-	if r.Link == "" {
-		r.Link = strings.ToLower(r.Prefix) + "0"
-	}
-	if r.Scheduler == "" {
-		r.Scheduler = "rr"
-	}
-	if r.MasqueradeMark == 0 {
-		r.MasqueradeMark = 0x4000
-	}
-	if r.LocalMarks == (MarkRange{}) {
-		r.LocalMarks = defaultMarks(r.Prefix)
-	}
-	for i, f := range families {
-		r.rulesets[i] = r.rules(f)
-	}
-	return &r, r.validate()
-}
-
-// defaultMarks returns 16,384 marks from 0x70000000 on, other ones for another
-// prefix in all but one of 8,192 cases. None holds the default masquerade bit.
-func defaultMarks(prefix string) MarkRange {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(prefix)) // a hash never fails
-	first := 0x70000000 | h.Sum32()%0x2000<<15
-	return MarkRange{First: first, Last: first + 0x3fff}
-}
-
-func (c *config) validate() error {
-	var f faults
-	if len(c.Prefix) > 14 || strings.ContainsFunc(c.Prefix, func(r rune) bool {
-		return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_'
-	}) {
-		f.add("config: prefix %q: want 1–14 of A–Z, 0–9, _", c.Prefix)
-	}
-	if len(c.Link) > dummy.MaxNameLen || strings.ContainsAny(c.Link, "/: \t\n") {
-		f.add("config: link %q: want a name of 1–15 bytes", c.Link)
-	}
-	if c.Means > dummy.ByRoute {
-		f.add("config: means %d", c.Means)
-	}
-	for i, a := range c.NodeAddresses {
-		if why := notUnicast(a); why != "" {
-			f.add("config: nodeAddresses[%d]: %v %s", i, a, why)
-		}
-	}
-	validateNets(&f, "clusterCIDRs", c.ClusterCIDRs)
-	validateNets(&f, "podCIDRs", c.PodCIDRs)
-	if m := c.MasqueradeMark; m&(m-1) != 0 {
-		f.add("config: masqueradeMark %#x: want one bit", m)
-	}
-	if m := c.LocalMarks; m.First == 0 || m.Last < m.First {
-		f.add("config: localMarks %#x–%#x: want at least one, none of them 0", m.First, m.Last)
-	} else if holdsBit(m, c.MasqueradeMark) {
-		f.add("config: localMarks %#x–%#x: some hold the masquerade bit %#x", m.First, m.Last, c.MasqueradeMark)
-	}
-	return f.join()
-}
-
-func validateNets(f *faults, name string, nets []netip.Prefix) {
-	for i, n := range nets {
-		if !n.IsValid() || n != n.Masked() || n.Addr().Is4In6() {
-			f.add("config: %s[%d]: %v is no masked network", name, i, n)
-		}
-	}
-}
-
-// holdsBit reports whether any mark of the range holds bit.
-func holdsBit(m MarkRange, bit uint32) bool {
-	if m.First&bit != 0 || m.Last&bit != 0 {
-		return true
-	}
-	// Neither end holds it: one between does if the bits above it differ.
-	return m.First&^(bit-1) != m.Last&^(bit-1)
 }

@@ -83,10 +83,18 @@ func setRules(t *testing.T, ns *testenv.NS, rules [2]string) {
 	for i, tool := range []string{"iptables", "ip6tables"} {
 		text := rules[i]
 		if text == "" {
-			text = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+			text = "*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
 		}
 		ns.Run(t, "sh", "-c", `printf %s "$1" | `+tool+`-restore`, "sh", text)
 	}
+}
+
+// setServers makes somebody else's virtual servers those of a text that ipvsadm
+// reads.
+func setServers(t *testing.T, ns *testenv.NS, text string) {
+	t.Helper()
+	ns.Run(t, "ipvsadm", "-C")
+	ns.Run(t, "sh", "-c", `printf %s "$1" | ipvsadm -R`, "sh", text)
 }
 
 // serve answers every request with the host's name and the address that it
@@ -167,9 +175,19 @@ func (w *world) ask(from, protocol, to string, patience time.Duration) string {
 			return err
 		}
 		buf := make([]byte, 4096)
-		n, err := conn.Read(buf)
-		answer = string(buf[:n])
-		return err
+		for end := time.Now().Add(patience); ; {
+			if protocol == "udp" { // a datagram may be lost where many are sent at once
+				_ = conn.SetReadDeadline(time.Now().Add(min(time.Second, time.Until(end))))
+			}
+			n, err := conn.Read(buf)
+			answer = string(buf[:n])
+			if protocol != "udp" || !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(end) {
+				return err
+			}
+			if _, err := io.WriteString(conn, request); err != nil {
+				return err
+			}
+		}
 	})
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
