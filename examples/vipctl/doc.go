@@ -13,7 +13,7 @@
 //
 //	0  done
 //	1  something in the dump is wrong, or cannot be done; standard error names
-//	   each, and standard output has what is right
+//	   each (list: the table does), and standard output has what is right
 //	2  the command line cannot be understood; standard error names the option
 //
 // What becomes of a traced packet makes no difference: rejected is an answer.
@@ -42,12 +42,14 @@
 //	node, refused     as above
 //	frontends         sorted by service, then as the service has them
 //	  service         namespace/name:port
-//	  kind            ClusterIP, ExternalIP, LoadBalancerIP, NodePort
+//	  kind            ClusterIP, ExternalIP, LoadBalancerIP, NodePort, HostPort
 //	  address, port   a node port has a frontend for each address of the node
 //	  protocol        tcp, udp, sctp
 //	  policy          Cluster or Local: the one that holds for the kind
 //	  affinitySeconds 0 for none
 //	  sourceRanges    who may use it; empty for everybody
+//	  scheduler       IPVS's name, such as rr; "" where the frontend is nowhere
+//	  forward         Masquerade, FullNAT, Direct, Tunnel
 //	  inside, outside what becomes of packets from pods of the node (the node
 //	                  itself, if it has none), and from everybody else that
 //	                  sourceRanges admit: endpoint, rejected, dropped; nowhere

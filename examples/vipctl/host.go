@@ -88,14 +88,35 @@ func refusals(c *clusterdump.Cluster, refused []proxier.ServiceError) []refusal 
 		}
 	}
 	for _, fault := range c.Faults {
-		if s, ok := errors.AsType[proxier.ServiceError](fault); ok {
-			add(s.Service, clusterdump.Split(s.Err)...)
-		} else if o, ok := errors.AsType[*kube.ObjectError](fault); ok && o.Kind == "Service" && o.Name != "" {
-			add(o.Namespace+"/"+o.Name, fault)
+		if name, reasons := refusedBy(fault); name != "" {
+			add(name, reasons...)
 		}
 	}
 	for _, s := range refused {
 		add(s.Service, clusterdump.Split(s.Err)...)
 	}
 	return list
+}
+
+// refusedBy returns the service that is not there for a fault, and the reasons; no
+// name if the fault is about something else.
+func refusedBy(fault error) (name string, reasons []error) {
+	if s, ok := errors.AsType[proxier.ServiceError](fault); ok {
+		return s.Service, clusterdump.Split(s.Err)
+	}
+	if o, ok := errors.AsType[*kube.ObjectError](fault); ok && o.Kind == "Service" && o.Name != "" {
+		return o.Namespace + "/" + o.Name, []error{fault}
+	}
+	return "", nil
+}
+
+// beside returns the faults that are not about single services, joined.
+func beside(c *clusterdump.Cluster) error {
+	var others clusterdump.Faults
+	for _, fault := range c.Faults {
+		if name, _ := refusedBy(fault); name == "" {
+			others.Add(fault)
+		}
+	}
+	return others.Join()
 }

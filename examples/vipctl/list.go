@@ -35,6 +35,8 @@ type frontend struct {
 	Policy       proxier.Policy       `json:"policy"`
 	Affinity     int64                `json:"affinitySeconds"`
 	SourceRanges []netip.Prefix       `json:"sourceRanges"`
+	Scheduler    string               `json:"scheduler"`
+	Forward      proxier.Forward      `json:"forward"`
 	Inside       string               `json:"inside"`
 	Outside      string               `json:"outside"`
 	Endpoints    []endpoint           `json:"endpoints"`
@@ -63,12 +65,14 @@ func list(ctx context.Context, o *options, c *clusterdump.Cluster, out io.Writer
 	if v.Frontends, err = h.frontends(ctx); err != nil {
 		return errors.Join(c.Faults.Join(), err)
 	}
-	fault := faults(c, h.refused)
 	if o.json() {
-		return errors.Join(fault, writeJSON(out, v))
+		return errors.Join(faults(c, h.refused), writeJSON(out, v))
 	}
 	v.table(out)
-	return fault
+	if len(v.Refused) > 0 {
+		return errors.Join(beside(c), errors.New("some services cannot be had, see REFUSED"))
+	}
+	return c.Faults.Join()
 }
 
 // frontends returns those of all services that the host has, by service.
@@ -91,6 +95,7 @@ func (h *host) frontends(ctx context.Context) ([]frontend, error) {
 		for _, fe := range s.Frontends {
 			for _, a := range h.addresses(servers, s, fe) {
 				f := describe(s, fe.Kind, netip.AddrPortFrom(a, fe.Port))
+				f.Scheduler = servers[ipvs.Key{Protocol: s.Protocol, Addr: a, Port: fe.Port}].Scheduler
 				if f.Inside, f.Outside = nowhere, nowhere; !a.IsUnspecified() {
 					if err := f.ask(snapshot, around); err != nil {
 						return nil, err
@@ -129,7 +134,7 @@ func (h *host) addresses(servers map[ipvs.Key]ipvs.Server, s proxier.Service, fe
 func describe(s proxier.Service, kind proxier.FrontendKind, at netip.AddrPort) frontend {
 	f := frontend{
 		Service: s.Name, Kind: kind, Address: at.Addr(), Port: at.Port(), Protocol: s.Protocol,
-		Policy: s.External, Affinity: int64(s.Affinity.Timeout.Seconds()),
+		Policy: s.External, Forward: s.Forward, Affinity: int64(s.Affinity.Timeout.Seconds()),
 		SourceRanges: []netip.Prefix{}, Endpoints: []endpoint{},
 	}
 	if kind == proxier.ClusterIP {

@@ -166,7 +166,7 @@ func (t *traceOptions) packet(h *host, around *neighbourhood) (p oracle.Packet, 
 		p.In = podLink
 		if !t.at {
 			if a, t.at = around.pod(family); !t.at {
-				return p, "", fmt.Errorf("--from-pod: the dump has no %v addresses for pods of node %q: say which with --from", family, h.Node.Name)
+				return p, "", fmt.Errorf("--from-pod: the dump leaves no %v address for another pod of node %s: say which it is with --from", family, h.Node.Name)
 			}
 			p.Source = netip.AddrPortFrom(a, 0)
 		}

@@ -11,7 +11,7 @@ import (
 // rest once for those that differ in nothing but the endpoint; what becomes of
 // the packet; the endpoints.
 func (v traced) text(out io.Writer) {
-	fmt.Fprintf(out, "packet   %s\nservice  %s\n\n", v.Packet.text(), v.Service.text(v.Packet))
+	fmt.Fprintf(out, "node     %s\npacket   %s\nservice  %s\n\n", v.Node, v.Packet.text(), v.Service.text(v.Packet))
 	common, width := v.common(), 0
 	for _, one := range v.Verdicts {
 		for _, s := range one.Steps {
