@@ -83,7 +83,8 @@
 //	  reason      what rejected or dropped it; or ""
 //	  unanswered  why the answer does not come back; "" if it does
 //	  steps       what it met, in order
-//	    where     table, chain and number of a rule, or ipvs, in, out, local
+//	    where     table, chain and number of a rule, or one of in, out, ipvs, local,
+//	              route, answer
 //	    what      the rule, or what was decided
 //	    then      what that did; or ""
 package main
