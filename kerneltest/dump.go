@@ -117,7 +117,11 @@ func dumpLink(ctx context.Context, c dummy.Client, name string) (string, error) 
 		}
 		held[a] = true
 	}
-	lines := []string{"ip link add " + l.Name + " type " + l.Kind}
+	up := ""
+	if l.Up {
+		up = "up "
+	}
+	lines := []string{"ip link add " + l.Name + " " + up + "type " + l.Kind}
 	for _, change := range dummy.Diff(nil, slices.Collect(maps.Keys(held))) {
 		lines = append(lines, change.String(name))
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/iptables/iptablestest"
 	"github.com/vipkit/vipkit/ipvs/ipvstest"
+	"github.com/vipkit/vipkit/kerneltest/oracle"
 	"github.com/vipkit/vipkit/proxier"
 	"github.com/vipkit/vipkit/sysctl/sysctltest"
 )
@@ -29,6 +30,15 @@ type Host struct {
 	Dummy     *dummytest.Fake
 	Conntrack *conntracktest.Fake
 	Sysctl    *sysctltest.Fake
+
+	// Network is what the host knows of the world around it, and Link the dummy
+	// link that holds virtual addresses ("vipkit0" if empty): for packets.
+	Network oracle.Network
+	Link    string
+
+	sendMu  sync.Mutex
+	conns   oracle.Connections
+	touched []destination // whose count may have changed
 
 	// mu orders what asks another fake with its own lock held: a restore asks
 	// for sets, a change of sets for the rules that name them.
@@ -140,6 +150,14 @@ func (h *Host) load(tool, text string) error {
 		return h.Dummy.Load(strings.ReplaceAll("\n"+text, "\nip ", "\n")) // as ip -batch reads it
 	case "conntrack":
 		return h.Conntrack.Load(text)
+	case "sysctl":
+		return h.Sysctl.Load(text)
+	case "network":
+		n, err := oracle.ParseNetwork(text)
+		if err == nil {
+			h.Network = n
+		}
+		return err
 	}
-	return fmt.Errorf("want one of ipvsadm, ipset, iptables, ip6tables, ip, conntrack")
+	return fmt.Errorf("want one of ipvsadm, ipset, iptables, ip6tables, ip, conntrack, sysctl, network")
 }

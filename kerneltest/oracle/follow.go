@@ -17,9 +17,13 @@ type walk struct {
 	at      string
 	verdict Verdict
 	// pick is the scheduler's choice among destinations, at least one; known is
-	// the destination that the connection has already.
+	// the connection that the packet belongs to.
 	pick  func(*server, []ipvs.DestinationInfo) ipvs.DestinationInfo
-	known *ipvs.DestKey
+	known *Connection
+	// destination is the one that the packet went to; lost says that its
+	// connection has one that is gone.
+	destination ipvs.DestKey
+	lost        bool
 	// flow says that conntrack knows the connection: the nat table is not asked.
 	flow bool
 }
@@ -219,6 +223,14 @@ func (w *walk) ipvs() (taken bool, err error) {
 		return false, nil
 	}
 	v := w.s.server(&w.p)
+	if w.known != nil {
+		if v = w.s.servers[w.known.Server]; !v.has(w.known.Destination) {
+			w.lost = true
+			w.verdict.Reason = fmt.Sprintf("ipvs: the connection's destination %v is gone", w.known.Destination)
+			w.step("ipvs", "connection to "+w.known.Destination.String(), "dropped: the destination is gone")
+			return true, w.end(Dropped)
+		}
+	}
 	if v == nil {
 		return false, nil
 	}
@@ -229,7 +241,7 @@ func (w *walk) ipvs() (taken bool, err error) {
 		w.step("ipvs", v.Service.String(), "rejected: no destination takes new connections")
 		return true, w.end(Rejected)
 	}
-	w.verdict.Forward = d.Forward
+	w.verdict.Forward, w.destination = d.Forward, d.DestKey
 	w.step("ipvs", v.Service.String(), d.String())
 	w.p.byIPVS = true
 	return w.send(v, d)

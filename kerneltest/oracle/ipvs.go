@@ -31,11 +31,16 @@ func (v *server) sort() {
 	})
 }
 
+// has reports whether a virtual server, which may be nil, has a destination.
+func (v *server) has(key ipvs.DestKey) bool {
+	return v != nil && slices.ContainsFunc(v.destinations, func(d ipvs.DestinationInfo) bool { return d.DestKey == key })
+}
+
 // schedule picks a destination for a packet.
 func (w *walk) schedule(v *server) (ipvs.DestinationInfo, bool) {
 	if w.known != nil {
 		for _, d := range v.destinations {
-			if d.DestKey == *w.known {
+			if d.DestKey == w.known.Destination {
 				return d, true
 			}
 		}
