@@ -119,7 +119,7 @@ func TestSendAffinity(t *testing.T) {
 		require.Equal(t, "10.244.0.5:8080", send(t, h, from("10.244.0.9:1", vipkit.TCP)))
 		require.Equal(t, "10.244.0.5:8080", send(t, h, from("10.244.0.9:2", vipkit.TCP)))
 		require.Equal(t, "10.244.0.6:8080", send(t, h, from("10.244.0.10:1", vipkit.TCP)), "another client")
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // synctest: nobody waits
 		require.Equal(t, "10.244.0.5:8080", send(t, h, from("10.244.0.10:2", vipkit.TCP)), "nobody's turn is kept")
 	})
 }
@@ -128,9 +128,9 @@ func TestSendAges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, _ := served(t, "service dns udp\n frontend ClusterIP 10.96.0.1:80\n endpoint 10.244.0.5:53\n")
 		require.Equal(t, "10.244.0.5:53", send(t, h, from("10.244.0.9:1", vipkit.UDP)))
-		time.Sleep(4 * time.Minute)
+		time.Sleep(4 * time.Minute) //nolint:forbidigo // synctest: nobody waits
 		require.Len(t, h.Connections(), 1)
-		time.Sleep(2 * time.Minute)
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // synctest: nobody waits
 		require.Empty(t, h.Connections())
 	})
 }

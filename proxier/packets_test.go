@@ -98,6 +98,7 @@ const (
 
 // packetLine is a packet of a scenario.
 type packetLine struct {
+	text     string // as the file has it
 	from, to string
 	ping     bool
 	want     []string // sorted
@@ -165,6 +166,7 @@ func (s *packetScenario) read(t *testing.T, archive *txtar.Archive) {
 		case "packets":
 			for line := range strings.Lines(text) {
 				line = strings.TrimSpace(line)
+				whole := line
 				if only, rest, ok := strings.Cut(line, ": "); ok {
 					if only != []string{"4", "6"}[s.family] && only != s.protocol.String() {
 						continue
@@ -172,7 +174,9 @@ func (s *packetScenario) read(t *testing.T, archive *txtar.Archive) {
 					line = rest
 				}
 				if line != "" && line[0] != '#' {
-					s.packets = append(s.packets, s.packet(t, line))
+					p := s.packet(t, line)
+					p.text = whole
+					s.packets = append(s.packets, p)
 				}
 			}
 		default:
@@ -310,55 +314,65 @@ func (g packetGroup) services() []proxier.Service {
 func TestPackets(t *testing.T) {
 	scenarios, packets := 0, 0
 	for _, g := range packetGroups(t) {
-		host := kerneltest.New()
-		for i, tool := range []string{"iptables", "ip6tables"} {
-			require.NoError(t, host.Load("-- "+tool+" --\n"+g.rules[i]))
-		}
-		require.NoError(t, host.Load("-- ipvsadm --\n"+g.servers))
-		p, err := proxier.New(host.Kernel(), &g.config)
-		require.NoError(t, err)
-		require.NoError(t, p.SetSysctls(t.Context(), p.Preflight(t.Context(), g.services()).Wrong()))
-		report, err := p.ApplyServices(t.Context(), g.services())
-		require.NoError(t, err)
-		require.Len(t, report.Programmed, len(g.services()))
-		network, err := oracle.ParseNetwork(packetNetwork)
-		require.NoError(t, err)
-		snapshot, err := oracle.Read(t.Context(), host.Kernel(), p.Link(), network)
-		require.NoError(t, err)
+		snapshot := g.onHost(t)
 		for _, s := range g.scenarios {
 			scenarios++
 			packets += len(s.packets)
-			t.Run(s.name(), func(t *testing.T) { s.ask(t, snapshot) })
+			t.Run(s.name(), func(t *testing.T) {
+				for _, line := range s.packets {
+					got, trace := s.ask(t, snapshot, line)
+					require.Equal(t, line.want, got, "%s to %s\n%s", line.from, line.to, trace)
+				}
+			})
 		}
 	}
 	testenv.Count(t, "packet scenarios", scenarios)
 	testenv.Count(t, "packets asked of the oracle", packets)
 }
 
-func (s *packetScenario) ask(t *testing.T, snapshot *oracle.Snapshot) {
-	for _, line := range s.packets {
-		p := oracle.Packet{Protocol: s.protocol, Source: netip.AddrPortFrom(netip.MustParseAddr(packetHosts[line.from][s.family]), 40000)}
-		if line.ping {
-			p.Protocol, p.Destination = oracle.Ping, netip.AddrPortFrom(netip.MustParseAddr(line.to), 0)
-		} else {
-			p.Destination = netip.MustParseAddrPort(line.to)
-		}
-		if line.from == "node" {
-			p.Source = netip.AddrPort{}
-		}
-		verdicts, err := snapshot.Trace(p)
-		require.NoError(t, err, "%v", p)
-		var got []string
-		var trace strings.Builder
-		for _, v := range verdicts {
-			if a := s.said(v, line.ping); !slices.Contains(got, a) {
-				got = append(got, a)
-			}
-			trace.WriteString(v.Text() + "\n")
-		}
-		slices.Sort(got)
-		require.Equal(t, line.want, got, "%s to %s\n%s", line.from, line.to, trace.String())
+// onHost sets a host in memory up for the group.
+func (g packetGroup) onHost(t *testing.T) *oracle.Snapshot {
+	t.Helper()
+	host := kerneltest.New()
+	for i, tool := range []string{"iptables", "ip6tables"} {
+		require.NoError(t, host.Load("-- "+tool+" --\n"+g.rules[i]))
 	}
+	require.NoError(t, host.Load("-- ipvsadm --\n"+g.servers))
+	p, err := proxier.New(host.Kernel(), &g.config)
+	require.NoError(t, err)
+	require.NoError(t, p.SetSysctls(t.Context(), p.Preflight(t.Context(), g.services()).Wrong()))
+	report, err := p.ApplyServices(t.Context(), g.services())
+	require.NoError(t, err)
+	require.Len(t, report.Programmed, len(g.services()))
+	network, err := oracle.ParseNetwork(packetNetwork)
+	require.NoError(t, err)
+	snapshot, err := oracle.Read(t.Context(), host.Kernel(), p.Link(), network)
+	require.NoError(t, err)
+	return snapshot
+}
+
+// ask returns what can come of a packet, sorted, and its traces.
+func (s *packetScenario) ask(t *testing.T, snapshot *oracle.Snapshot, line packetLine) (got []string, trace string) {
+	t.Helper()
+	p := oracle.Packet{Protocol: s.protocol, Source: netip.AddrPortFrom(netip.MustParseAddr(packetHosts[line.from][s.family]), 40000)}
+	if line.ping {
+		p.Protocol, p.Destination = oracle.Ping, netip.AddrPortFrom(netip.MustParseAddr(line.to), 0)
+	} else {
+		p.Destination = netip.MustParseAddrPort(line.to)
+	}
+	if line.from == "node" {
+		p.Source = netip.AddrPort{}
+	}
+	verdicts, err := snapshot.Trace(p)
+	require.NoError(t, err, "%v", p)
+	for _, v := range verdicts {
+		if a := s.said(v, line.ping); !slices.Contains(got, a) {
+			got = append(got, a)
+		}
+		trace += v.Text() + "\n"
+	}
+	slices.Sort(got)
+	return got, trace
 }
 
 // said is a verdict in the words of a scenario.
