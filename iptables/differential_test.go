@@ -116,7 +116,7 @@ func (d *differential) verdict() string {
 // must refuse, for the same kind of reason, the restore that ends with each, and take
 // the rest.
 func differ(tool iptables.Client, backend string, f vipkit.Family, r *rand.Rand, steps int) (d differential) {
-	const most = 160
+	const most = 400
 	fake := newFake(backend)
 	try := func(edits []iptables.Edit) error { return like(fake, f).Restore(context.Background(), f, edits) }
 	for d.edits < steps && d.how == "" {
@@ -126,9 +126,13 @@ func differ(tool iptables.Client, backend string, f vipkit.Family, r *rand.Rand,
 		}
 		d.edits += len(batch)
 		for try(batch) != nil && d.how == "" {
-			n := 1
-			for try(batch[:n]) == nil {
-				n++
+			good, n := 0, len(batch)
+			for n-good > 1 {
+				if middle := (good + n) / 2; try(batch[:middle]) == nil {
+					good = middle
+				} else {
+					n = middle
+				}
 			}
 			d.refused++
 			d.both(tool, like(fake, f), f, batch[:n], false)
@@ -185,7 +189,7 @@ func randomBatch(r *rand.Rand, fake *iptablestest.Fake, f vipkit.Family, n int) 
 	scratch, table := like(fake, f), pick(r, worldTables)
 	for len(batch) < n {
 		e := randomEdit(r, table, batch)
-		if scratch.Restore(context.Background(), f, []iptables.Edit{e}) == nil || r.IntN(20) == 0 {
+		if scratch.Restore(context.Background(), f, []iptables.Edit{e}) == nil || r.IntN(30) == 0 {
 			batch = append(batch, e)
 		}
 	}

@@ -56,7 +56,8 @@ const (
 	Append
 	// Insert adds a rule at position Pos, counted from 1 and at most one more
 	// than there are rules ("-I CHAIN POS RULE"). Not for a chain that the same
-	// edits have declared: append to that in order.
+	// edits have declared: append to that in order. Nor, except as the first rule,
+	// in front of one that the same edits add and delete again: nft refuses it.
 	Insert
 	// Delete removes the first rule equal to Rule ("-D CHAIN RULE"). Not for a
 	// chain that the same edits have declared: leave the rule out.

@@ -52,6 +52,7 @@ func TestClient(t *testing.T, open Open) {
 			run("a rule that names a missing set", testMissingSet)
 			run("deleting a referenced chain", testReferencedChain)
 			run("deleting a non-empty chain", testNonEmptyChain)
+			run("insertion in front of a rule that does not stay", testInsertBeforeDeleted)
 			run("refused", testRefused)
 			run("invalid", testInvalid)
 			run("tables one after another", testTables)

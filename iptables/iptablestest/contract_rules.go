@@ -187,3 +187,29 @@ func testNonEmptyChain(h host) {
 	h.restore(remove("filter", "TT", "-j RETURN"), deleteChain("filter", "TT"))
 	require.Empty(h.t, h.dump())
 }
+
+// testInsertBeforeDeleted inserts in front of a rule that the same restore adds and
+// deletes again. The back ends differ.
+func testInsertBeforeDeleted(h host) {
+	info, err := h.Info(context.Background(), h.family)
+	require.NoError(h.t, err)
+	h.restore(add("filter", "INPUT", "-p tcp"))
+	before := h.dump()
+	edits := []iptables.Edit{
+		add("filter", "INPUT", "-p udp"), insert("filter", "INPUT", 2, "-j RETURN"), insert("filter", "INPUT", 1, "-j ACCEPT"), remove("filter", "INPUT", "-p udp"),
+	}
+	err = h.Restore(context.Background(), h.family, edits)
+	if info.Backend == "legacy" {
+		require.NoError(h.t, err)
+		require.Equal(h.t, []iptables.Rule{"-j ACCEPT", "-p tcp", "-j RETURN"}, h.rules("filter", "INPUT"))
+		return
+	}
+	require.ErrorIs(h.t, err, fs.ErrInvalid)
+	require.ErrorContains(h.t, err, "filter -I INPUT 2 -j RETURN")
+	require.Equal(h.t, before, h.dump())
+	// In front of one that was there before, and is deleted, it may be, and so may the first.
+	h.restore(add("filter", "INPUT", "-p 41"), add("filter", "INPUT", "-p 42"))
+	h.restore(insert("filter", "INPUT", 2, "-j RETURN"), remove("filter", "INPUT", "-p 41"))
+	h.restore(insert("filter", "INPUT", 1, "-p udp"), insert("filter", "INPUT", 1, "-j ACCEPT"), remove("filter", "INPUT", "-p udp"))
+	require.Equal(h.t, []iptables.Rule{"-j ACCEPT", "-p tcp", "-j RETURN", "-p 42"}, h.rules("filter", "INPUT"))
+}

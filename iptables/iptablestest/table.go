@@ -32,6 +32,10 @@ type rule struct {
 	text     iptables.Rule
 	spec     iptables.Spec
 	counters iptables.Counters
+	// Of the restore under way: whether it added the rule, and the edit that put
+	// another one in front of it.
+	added bool
+	front *iptables.Edit
 }
 
 func newTable(family vipkit.Family, name string) *table {
@@ -84,6 +88,9 @@ func (t *table) clone() *table {
 	for name, from := range t.chains {
 		clone := *from
 		clone.rules = slices.Clone(from.rules)
+		for i := range clone.rules {
+			clone.rules[i].added, clone.rules[i].front = false, nil
+		}
 		c.chains[name] = &clone
 	}
 	return c
@@ -149,7 +156,7 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 	if err != nil {
 		return refuse(e, fs.ErrInvalid, err.Error())
 	}
-	r := rule{e.Rule, spec, e.Counters}
+	r := rule{text: e.Rule, spec: spec, counters: e.Counters, added: true}
 	if takesRule {
 		if reason := t.ruleFault(e.Chain, r, sets); reason != "" {
 			return refuse(e, fs.ErrInvalid, reason)
@@ -175,11 +182,19 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 		if e.Pos > len(c.rules)+1 {
 			return refuse(e, fs.ErrInvalid, "index of insertion too big")
 		}
+		if 1 < e.Pos && e.Pos <= len(c.rules) {
+			c.rules[e.Pos-1].front = &e // the first of a chain is put there without it
+		}
 		c.rules = slices.Insert(c.rules, e.Pos-1, r)
 	case iptables.Delete:
 		i := slices.IndexFunc(c.rules, func(have rule) bool { return have.text == r.text })
 		if i < 0 {
 			return refuse(e, fs.ErrNotExist, "no such rule in that chain")
+		}
+		if gone := c.rules[i]; gone.added && gone.front != nil && t.backend != "legacy" {
+			// The tool gives it another number, and the kernel does not find the
+			// one that the insertion named (iptables/nft.c, __nft_rule_del).
+			return refuse(*gone.front, fs.ErrInvalid, "in front of a rule that is added and deleted by the same restore")
 		}
 		c.rules = slices.Delete(c.rules, i, i+1)
 	case iptables.DeleteChain:
