@@ -31,7 +31,8 @@ type socket interface {
 	// send passes p to the kernel, which has carried it out on return.
 	send(p []byte) error
 	// recv reads one datagram into p and returns its true length. With nothing
-	// to read it waits until ctx is done, or fails with EAGAIN if wait is false.
+	// to read it waits until ctx is done, or fails with EAGAIN: at once if wait is
+	// false, and after some time else.
 	recv(ctx context.Context, p []byte, wait bool) (int, error)
 	// limits returns how many bytes a send may have, and how many the receive
 	// buffer can hold as the kernel counts them.

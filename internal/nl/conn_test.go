@@ -292,6 +292,8 @@ func TestWaitHonoursContext(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		cancel()
 	}
+	_, err = s.recv(t.Context(), make([]byte, 1<<10), true)
+	require.ErrorIs(t, err, unix.EAGAIN, "nor does it wait for ever")
 }
 
 func TestOpenInMissingNamespace(t *testing.T) {

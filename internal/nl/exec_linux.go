@@ -87,7 +87,8 @@ const replyCost = 1280
 
 // collect reads the answers to messages first to last-1, whose sequence numbers
 // start at base, and appends the failures. The kernel has queued them all
-// already, so it waits only if the last answer is missing for no known reason.
+// already, so it waits only if the last answer is missing for no known reason, and not
+// for long.
 func (c *Conn) collect(ctx context.Context, failures []Failure, base uint32, first, last int) ([]Failure, error) {
 	count := uint32(last - first)
 	known := len(failures)
@@ -116,8 +117,8 @@ func (c *Conn) collect(ctx context.Context, failures []Failure, base uint32, fir
 			}
 		}
 	}
-	if lost && errors.Is(err, unix.EAGAIN) {
-		err = nil
+	if errors.Is(err, unix.EAGAIN) {
+		lost, err = true, nil
 	}
 	if lost || err != nil {
 		failures = fillLost(failures, known, first, last, acked)

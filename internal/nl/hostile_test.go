@@ -21,6 +21,7 @@ type script struct {
 	answers func(req []byte) [][]byte
 	queue   [][]byte // nil: ENOBUFS
 	room    int
+	silent  bool // it gives up waiting
 }
 
 func (s *script) send(p []byte) error {
@@ -30,7 +31,7 @@ func (s *script) send(p []byte) error {
 
 func (s *script) recv(ctx context.Context, p []byte, wait bool) (int, error) {
 	if len(s.queue) == 0 {
-		if !wait {
+		if !wait || s.silent {
 			return 0, unix.EAGAIN
 		}
 		<-ctx.Done()
@@ -149,6 +150,25 @@ func TestNoAnswer(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, 64, lost)
 	require.Equal(t, 64, unsent)
+}
+
+// TestAnswerLost has a kernel that carries out what it is asked and says nothing, and
+// one that answers the next request.
+func TestAnswerLost(t *testing.T) {
+	asked := 0
+	c := newConn(&script{silent: true, answers: func(req []byte) [][]byte {
+		if asked++; asked < 3 {
+			return nil
+		}
+		return [][]byte{refusal(firstSeq(req)+1, 0)}
+	}})
+	var failures []Failure
+	require.NoError(t, c.Exec(t.Context(), noops(2), func(f Failure) { failures = append(failures, f) }))
+	require.Equal(t, []Failure{{Index: 0, Errno: unix.ENOBUFS, Lost: true}, {Index: 1, Errno: unix.ENOBUFS, Lost: true}}, failures)
+	for _, err := range c.Query(t.Context(), noops(1)) {
+		require.ErrorIs(t, err, vipkit.ErrReplyLost)
+	}
+	require.NoError(t, c.Exec(t.Context(), noops(2), func(f Failure) { t.Error(f) }))
 }
 
 func TestQueryAnswers(t *testing.T) {

@@ -137,7 +137,7 @@ func (c *Conn) recvPart(ctx context.Context, p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.s.recv(ctx, p, true)
-	if errors.Is(err, unix.ENOBUFS) || n > len(p) {
+	if errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.EAGAIN) || n > len(p) {
 		return 0, vipkit.ErrReplyLost
 	}
 	return n, err

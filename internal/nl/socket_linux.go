@@ -146,6 +146,11 @@ func (s *sysSocket) send(p []byte) error {
 // waits: see collect.
 const slice = 10 * time.Millisecond
 
+// patience is how long recv waits in all. The kernel answers before a send returns, or
+// not at all: a request that ends with EINTR gets no answer (net/netlink/af_netlink.c,
+// netlink_rcv_skb).
+const patience = time.Second
+
 func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err error) {
 	var got error
 	read := func(fd uintptr) {
@@ -156,11 +161,11 @@ func (s *sysSocket) recv(ctx context.Context, p []byte, wait bool) (n int, err e
 	poll := func(fd uintptr) {
 		_, got = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(slice/time.Millisecond))
 	}
-	for {
+	for started := time.Now(); ; {
 		if err := s.raw.Control(read); err != nil {
 			return 0, s.waitError(err)
 		}
-		if !errors.Is(got, unix.EAGAIN) || !wait {
+		if !errors.Is(got, unix.EAGAIN) || !wait || time.Since(started) > patience {
 			return max(n, 0), got
 		}
 		if err := ctx.Err(); err != nil {
