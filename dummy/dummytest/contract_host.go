@@ -133,7 +133,7 @@ func testWatchEnds(h host) {
 		break
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	defer cancel()
 	var last error
 	n := 0
 	for event, err := range h.Watch(ctx) {
@@ -142,6 +142,9 @@ func testWatchEnds(h host) {
 			n++
 		} else {
 			require.Zero(h.t, event)
+		}
+		if event.Kind == dummy.Listed {
+			time.AfterFunc(50*time.Millisecond, cancel)
 		}
 	}
 	require.Equal(h.t, context.Canceled, last)
