@@ -188,3 +188,39 @@ func TestTraceNeedsSettings(t *testing.T) {
 	require.NoError(t, h.Sysctl.Set(t.Context(), "net.ipv4.ip_forward", "0"))
 	require.Contains(t, verdict(), "unanswered: this host does not forward the answer")
 }
+
+// What a plan would make of packets can be asked before it is applied, and a
+// host that was captured sends them the same ways.
+func TestPlayAndCapture(t *testing.T) {
+	host, _ := served(t, two)
+	copied := kerneltest.New()
+	network, err := oracle.ParseNetwork(network)
+	require.NoError(t, err)
+	text, err := kerneltest.Capture(t.Context(), host.Kernel(), "vipkit0", network)
+	require.NoError(t, err)
+	require.NoError(t, copied.Load(text))
+	again, err := kerneltest.Capture(t.Context(), copied.Kernel(), "vipkit0", copied.Network)
+	require.NoError(t, err)
+	require.Equal(t, text, again)
+
+	p, err := proxier.New(copied.Kernel(), &proxier.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}})
+	require.NoError(t, err)
+	services, err := proxier.ParseServices("service web tcp\n frontend ClusterIP 10.96.0.1:80\n endpoint 10.244.0.7:8080\n")
+	require.NoError(t, err)
+	plan, err := p.Plan(t.Context(), services)
+	require.NoError(t, err)
+	client := from("10.244.0.9:1", vipkit.TCP)
+	before, err := copied.Trace(client)
+	require.NoError(t, err)
+	require.Len(t, before, 2)
+	require.NoError(t, copied.Play(t.Context(), plan))
+	after, err := copied.Trace(client)
+	require.NoError(t, err)
+	require.Len(t, after, 1)
+	require.Equal(t, "10.244.0.7:8080", after[0].To.String())
+	applied, err := proxier.New(copied.Kernel(), &proxier.Config{ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}})
+	require.NoError(t, err)
+	left, err := applied.Plan(t.Context(), services)
+	require.NoError(t, err)
+	require.Empty(t, left.String(), "playing a plan is applying it")
+}

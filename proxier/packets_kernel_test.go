@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/vipkit/vipkit/internal/testenv"
+	"github.com/vipkit/vipkit/kerneltest"
+	"github.com/vipkit/vipkit/kerneltest/oracle"
 	"github.com/vipkit/vipkit/proxier"
 )
 
@@ -39,6 +41,7 @@ func TestKernelPackets(t *testing.T) {
 		report, err := p.ApplyServices(t.Context(), g.services())
 		require.NoError(t, err)
 		require.Len(t, report.Programmed, len(g.services()))
+		askCapture(t, kernel, node.Path(), p.Link(), g)
 		packets += sendPackets(t, w, g.scenarios)
 		scenarios += len(g.scenarios)
 		_, err = p.ApplyServices(t.Context(), nil)
@@ -49,6 +52,26 @@ func TestKernelPackets(t *testing.T) {
 	}
 	testenv.Count(t, "packet scenarios", scenarios)
 	testenv.Count(t, "packets sent", packets)
+}
+
+// askCapture asks the oracle on a host in memory that was loaded with what the
+// real one holds.
+func askCapture(t *testing.T, kernel proxier.Kernel, namespace, link string, g packetGroup) {
+	t.Helper()
+	network, err := oracle.ReadNetwork(namespace, link)
+	require.NoError(t, err)
+	capture, err := kerneltest.Capture(t.Context(), kernel, link, network)
+	require.NoError(t, err)
+	host := kerneltest.New()
+	require.NoError(t, host.Load(capture))
+	snapshot, err := oracle.Read(t.Context(), host.Kernel(), link, host.Network)
+	require.NoError(t, err)
+	for _, s := range g.scenarios {
+		for _, line := range s.packets {
+			got, trace := s.ask(t, snapshot, line)
+			require.Equal(t, line.want, got, "%s: on a capture of this host, %s to %s\n%s", s.name(), line.from, line.to, trace)
+		}
+	}
 }
 
 // sendPackets sends every packet of the scenarios, many at once.

@@ -43,6 +43,12 @@ const (
 	forwarding6  = "net.ipv6.conf.all.forwarding"
 )
 
+// Parameters returns the names of the kernel parameters that decide about
+// packets.
+func Parameters() []string {
+	return []string{useConntrack, expireNoDest, forwarding4, forwarding6}
+}
+
 // Read reads what decides about packets from a kernel, in memory or real. Link is
 // the dummy link, and network the rest of what the host's routing tables say.
 // Nothing is written. Rules of a family whose tools are missing count as none. A
@@ -157,7 +163,7 @@ func (s *Snapshot) readSysctls(ctx context.Context, c sysctl.Client) error {
 	if c == nil {
 		return nil
 	}
-	for _, name := range []string{useConntrack, expireNoDest, forwarding4, forwarding6} {
+	for _, name := range Parameters() {
 		value, err := c.Get(ctx, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
