@@ -19,17 +19,19 @@ type endpointSlice struct {
 	endpoints []candidate
 }
 
-// candidate is an endpoint and the topology hints that came with it.
+// candidate is an endpoint and what else its slice says of it.
 type candidate struct {
 	proxier.Endpoint
 
 	hints *discoveryv1.EndpointHints
+	load  load // of its slice
 }
 
 // readSlice reads a slice of IP addresses. Whatever in it has a fault is left
 // out.
 func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpointSlice {
 	var read endpointSlice
+	load := readAnnotations(s.Annotations, true, f).load
 	family := vipkit.IPv4
 	switch s.AddressType {
 	case discoveryv1.AddressTypeIPv4:
@@ -57,7 +59,7 @@ func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpoin
 			f.wrap(field("endpoints", i, "addresses[0]"), err)
 			continue
 		}
-		read.endpoints = append(read.endpoints, readEndpoint(e, addr, node))
+		read.endpoints = append(read.endpoints, readEndpoint(e, addr, node, load))
 	}
 	return read
 }
@@ -82,31 +84,33 @@ func readSlicePort(p discoveryv1.EndpointPort, i int, f *objectFaults) (serviceP
 
 // readEndpoint gives absent conditions the meaning that the API gives them
 // (discovery.k8s.io/v1, EndpointConditions).
-func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node) candidate {
+func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node, load load) candidate {
 	return candidate{
 		Endpoint: proxier.Endpoint{
 			Addr:        addr,
-			Weight:      1,
 			Local:       node.Name != "" && deref(e.NodeName, "") == node.Name,
 			Ready:       deref(e.Conditions.Ready, true),
 			Serving:     deref(e.Conditions.Serving, true),
 			Terminating: deref(e.Conditions.Terminating, false),
 		},
 		hints: e.Hints,
+		load:  load,
 	}
 }
 
-// endpoints returns who answers for a port of a Service, by address and port.
-func endpoints(from []endpointSlice, of families, p servicePort, node Node) []proxier.Endpoint {
+// endpoints returns who answers for a port of the Service, by address and port.
+func (s serviceSpec) endpoints(p servicePort, from []endpointSlice, node Node) []proxier.Endpoint {
 	var found []candidate
-	for _, s := range from {
-		for _, sp := range s.ports {
+	of := s.families()
+	for _, slice := range from {
+		for _, sp := range slice.ports {
 			if sp.name != p.name || sp.protocol != p.protocol {
 				continue
 			}
-			for _, c := range s.endpoints {
+			for _, c := range slice.endpoints {
 				if of.has(c.Addr) {
 					c.Port = sp.port
+					c.Ready = c.Ready || s.allReady
 					found = append(found, c)
 				}
 			}
@@ -130,7 +134,9 @@ func endpoints(from []endpointSlice, of families, p servicePort, node Node) []pr
 	}
 	endpoints := make([]proxier.Endpoint, len(found))
 	for i, c := range found {
+		l := c.load.or(s.settings.load)
 		endpoints[i] = c.Endpoint
+		endpoints[i].Weight, endpoints[i].Upper, endpoints[i].Lower = deref(l.weight, 1), l.upper, l.lower
 	}
 	return endpoints
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -98,6 +99,14 @@ func (f *objectFaults) wrap(field string, err error) {
 		Document: f.at.document, Item: f.at.item,
 		Kind: f.of.kind, Namespace: f.of.namespace, Name: f.of.name,
 		Field: field, Err: err,
+	})
+}
+
+// has reports whether there is a fault of the field.
+func (f *objectFaults) has(field string) bool {
+	return slices.ContainsFunc(f.list, func(err error) bool {
+		o, ok := errors.AsType[*ObjectError](err)
+		return ok && o.Field == field
 	})
 }
 

@@ -123,7 +123,27 @@ func render(services []proxier.Service, err error) string {
 			fmt.Fprintln(&b, "  source", r)
 		}
 		if s.Affinity != (proxier.Affinity{}) {
-			fmt.Fprintln(&b, "  affinity", s.Affinity.Timeout)
+			fmt.Fprint(&b, "  affinity ", s.Affinity.Timeout)
+			if s.Affinity.Bits4 != 0 || s.Affinity.Bits6 != 0 {
+				fmt.Fprintf(&b, " /%d /%d", s.Affinity.Bits4, s.Affinity.Bits6)
+			}
+			fmt.Fprintln(&b)
+		}
+		if s.Scheduler != "" || s.Flags != 0 {
+			fmt.Fprintf(&b, "  scheduler %s flags %#x\n", s.Scheduler, uint32(s.Flags))
+		}
+		if s.Forward != proxier.Masquerade {
+			fmt.Fprint(&b, "  forward ", s.Forward)
+			if s.Forward == proxier.Tunnel {
+				fmt.Fprintf(&b, " %v port %d", s.Tunnel.Type, s.Tunnel.Port)
+			}
+			fmt.Fprintln(&b)
+		}
+		if s.HealthCheckPort != 0 {
+			fmt.Fprintln(&b, "  health-check", s.HealthCheckPort)
+		}
+		if s.WithoutEndpoints != proxier.Reject {
+			fmt.Fprintln(&b, "  without endpoints", s.WithoutEndpoints)
 		}
 		for _, e := range s.Endpoints {
 			fmt.Fprintln(&b, " ", renderEndpoint(e))
@@ -139,6 +159,9 @@ func renderEndpoint(e proxier.Endpoint) string {
 	words := []string{"->", netip.AddrPortFrom(e.Addr, e.Port).String()}
 	if e.Weight != 1 {
 		words = append(words, fmt.Sprintf("weight=%d", e.Weight))
+	}
+	if e.Upper != 0 || e.Lower != 0 {
+		words = append(words, fmt.Sprintf("thresholds=%d,%d", e.Lower, e.Upper))
 	}
 	for _, w := range []struct {
 		is   bool

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -23,42 +24,62 @@ const labelProxyName = "service.kubernetes.io/service-proxy-name"
 // The error joins an [*ObjectError] for each fault. The services beside it are
 // right; a Service that is missing from them for a fault is named by it.
 func Services(objects *Objects, node Node) ([]proxier.Service, error) {
-	slicesOf, sliceFaults := readSlices(objects, node)
+	slicesOf := make(map[ref][]endpointSlice)
+	var sliceFaults []error
+	for _, s := range sorted(objects.EndpointSlices) {
+		of, ok := serviceOf(s)
+		if !ok {
+			continue
+		}
+		f := objects.faultsOf(ref{kindSlice, s.Namespace, s.Name})
+		slicesOf[of] = append(slicesOf[of], readSlice(s, node, f))
+		sliceFaults = append(sliceFaults, f.list...)
+	}
 	var services []proxier.Service
 	var faults []error
 	for _, s := range sorted(objects.Services) {
-		if othersObject(s) || isHeadless(s) || s.Spec.Type == corev1.ServiceTypeExternalName {
-			continue
-		}
-		of := ref{"Service", s.Namespace, s.Name}
+		of := ref{kindService, s.Namespace, s.Name}
 		f := objects.faultsOf(of)
-		spec := readService(s, f)
-		if len(f.list) > 0 {
-			faults = append(faults, f.list...)
-			continue
-		}
-		for _, p := range spec.ports {
-			services = append(services, spec.service(p, slicesOf[of], node))
-		}
+		services = append(services, translate(s, slicesOf[of], node, f)...)
+		faults = append(faults, f.list...)
 	}
-	slices.SortFunc(services, func(a, b proxier.Service) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(services, byName)
 	return services, errors.Join(append(faults, sliceFaults...)...)
 }
 
-// readSlices reads the EndpointSlices of every Service, which are the keys.
-func readSlices(objects *Objects, node Node) (map[ref][]endpointSlice, []error) {
-	slicesOf := make(map[ref][]endpointSlice)
-	var faults []error
-	for _, s := range sorted(objects.EndpointSlices) {
-		of := ref{"Service", s.Namespace, s.Labels[discoveryv1.LabelServiceName]}
-		if of.name == "" || othersObject(s) || s.AddressType == discoveryv1.AddressTypeFQDN {
-			continue
-		}
-		f := objects.faultsOf(ref{"EndpointSlice", s.Namespace, s.Name})
-		slicesOf[of] = append(slicesOf[of], readSlice(s, node, f))
-		faults = append(faults, f.list...)
+// Kinds of objects, as faults name them.
+const (
+	kindService = "Service"
+	kindSlice   = "EndpointSlice"
+)
+
+func byName(a, b proxier.Service) int { return strings.Compare(a.Name, b.Name) }
+
+// serviceOf returns whose endpoints a slice holds, if it is one for the proxy.
+func serviceOf(s *discoveryv1.EndpointSlice) (ref, bool) {
+	of := ref{kindService, s.Namespace, s.Labels[discoveryv1.LabelServiceName]}
+	return of, of.name != "" && !othersObject(s) && s.AddressType != discoveryv1.AddressTypeFQDN
+}
+
+// translate returns the ports of a Service as the proxier wants them: none if
+// they are not for the proxy, or if there is a fault.
+func translate(s *corev1.Service, from []endpointSlice, node Node, f *objectFaults) []proxier.Service {
+	if othersObject(s) || isHeadless(s) || s.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
 	}
-	return slicesOf, faults
+	spec := readService(s, f)
+	if len(f.list) > 0 {
+		return nil
+	}
+	services := make([]proxier.Service, len(spec.ports))
+	for i, p := range spec.ports {
+		services[i] = spec.service(p, from, node)
+		spec.settings.checkEndpoints(&services[i], i, p, f)
+	}
+	if len(f.list) > 0 {
+		return nil
+	}
+	return services
 }
 
 // service returns one port of the Service as the proxier wants it.
@@ -67,16 +88,19 @@ func (s serviceSpec) service(p servicePort, from []endpointSlice, node Node) pro
 	if p.name != "" {
 		name += ":" + p.name
 	}
-	return proxier.Service{
-		Name:         name,
-		Protocol:     p.protocol,
-		Frontends:    s.frontends(p),
-		Endpoints:    endpoints(from, s.families(), p, node),
-		Internal:     s.internal,
-		External:     s.external,
-		SourceRanges: slices.Clone(s.sourceRanges),
-		Affinity:     s.affinity,
+	service := proxier.Service{
+		Name:            name,
+		Protocol:        p.protocol,
+		Frontends:       s.frontends(p),
+		Endpoints:       s.endpoints(p, from, node),
+		Internal:        s.internal,
+		External:        s.external,
+		SourceRanges:    slices.Clone(s.sourceRanges),
+		Affinity:        s.affinity,
+		HealthCheckPort: s.healthCheckPort,
 	}
+	s.settings.apply(&service)
+	return service
 }
 
 // frontends returns where clients find the port. An address that is there for

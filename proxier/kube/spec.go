@@ -3,6 +3,7 @@ package kube
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,9 @@ type serviceSpec struct {
 	external        proxier.Policy
 	sourceRanges    []netip.Prefix
 	affinity        proxier.Affinity
+	healthCheckPort uint16 // zero: none
+	allReady        bool   // spec.publishNotReadyAddresses
+	settings        settings
 }
 
 type servicePort struct {
@@ -56,7 +60,7 @@ func readService(s *corev1.Service, f *objectFaults) serviceSpec {
 	if err := checkLabel(s.Name); err != nil {
 		f.wrap("metadata.name", err)
 	}
-	spec := serviceSpec{name: s.Namespace + "/" + s.Name}
+	spec := serviceSpec{name: s.Namespace + "/" + s.Name, allReady: s.Spec.PublishNotReadyAddresses}
 	nodePorts, balanced := false, false
 	switch s.Spec.Type {
 	case corev1.ServiceTypeClusterIP, "":
@@ -73,6 +77,11 @@ func readService(s *corev1.Service, f *objectFaults) serviceSpec {
 		spec.readLoadBalancer(s, f)
 	}
 	spec.readPolicies(&s.Spec, f)
+	if balanced {
+		spec.readHealthCheck(&s.Spec, f)
+	}
+	spec.settings = readAnnotations(s.Annotations, false, f)
+	spec.settings.check(&spec, s.Annotations, f)
 	return spec
 }
 
@@ -165,15 +174,46 @@ func (spec *serviceSpec) readLoadBalancer(s *corev1.Service, f *objectFaults) {
 			spec.loadBalancerIPs = append(spec.loadBalancerIPs, a)
 		}
 	}
-	for i, r := range s.Spec.LoadBalancerSourceRanges {
+	spec.readSourceRanges(s, f)
+}
+
+// readSourceRanges reads the field, and where it is empty the annotation that
+// was there before it.
+func (spec *serviceSpec) readSourceRanges(s *corev1.Service, f *objectFaults) {
+	ranges := s.Spec.LoadBalancerSourceRanges
+	path := func(i int) string { return field("spec.loadBalancerSourceRanges", i) }
+	if old := s.Annotations[corev1.AnnotationLoadBalancerSourceRangesKey]; len(ranges) == 0 && strings.TrimSpace(old) != "" {
+		ranges = strings.Split(old, ",")
+		path = func(int) string { return "metadata.annotations[" + corev1.AnnotationLoadBalancerSourceRangesKey + "]" }
+	}
+	for i, r := range ranges {
 		p, err := parsePrefix(r)
 		if err != nil {
-			f.wrap(field("spec.loadBalancerSourceRanges", i), err)
+			f.wrap(path(i), err)
 			continue
 		}
 		spec.sourceRanges = append(spec.sourceRanges, p)
 	}
 	spec.sourceRanges = unique(spec.sourceRanges)
+}
+
+// readHealthCheck reads the port of which the API says that it applies to
+// external policy Local only. The API server has given none yet where it is zero.
+func (spec *serviceSpec) readHealthCheck(s *corev1.ServiceSpec, f *objectFaults) {
+	const path = "spec.healthCheckNodePort"
+	if spec.external != proxier.Local || s.HealthCheckNodePort == 0 {
+		return
+	}
+	var err error
+	if spec.healthCheckPort, err = parsePort(s.HealthCheckNodePort); err != nil {
+		f.wrap(path, err)
+		return
+	}
+	for i, p := range spec.ports {
+		if p.protocol == vipkit.TCP && p.port == spec.healthCheckPort {
+			f.add(path, "%d is %s already", p.port, field("spec.ports", i, "port"))
+		}
+	}
 }
 
 func (spec *serviceSpec) readPolicies(s *corev1.ServiceSpec, f *objectFaults) {
