@@ -34,7 +34,7 @@ var (
 	}
 	universeFlags        = []ipvs.Flags{0, ipvs.Sched1, ipvs.Sched2, ipvs.Sched1 | ipvs.Sched2, ipvs.Sched2 | ipvs.OnePacket, ipvs.Sched3}
 	universeTimeouts     = []time.Duration{0, 0, time.Second, time.Hour, 31 * 24 * time.Hour, time.Millisecond}
-	universeEngines      = []string{"", "", "", "sip", "nosuch"}
+	universeEngines      = []string{"", "", "", "", "", "", "", "sip", "sip", "nosuch"} // for which the kernel looks for a module
 	universeDestinations = []string{
 		"-r 10.1.0.1:80", "-r 10.1.0.1:8080", "-r 10.1.0.2:80", "-r [fd00:1::1]:80", "-r [fd00:1::1]:53", "-r 10.1.0.3:0", "-r [fd00:1::2]:0",
 		"-r 127.0.0.1:80", "-r 0.0.0.0:80", "-r [fe80::1]:80",
@@ -218,7 +218,7 @@ func TestRandomChanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
 	counts := make(map[string]int)
 	var fake ipvstest.Fake
-	for range 5000 {
+	for range 8000 {
 		errs := fake.Apply(t.Context(), []ipvs.Change{randomChange(r)})
 		counts[kindOf(errorAt(errs, 0))]++
 	}
