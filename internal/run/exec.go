@@ -12,8 +12,10 @@ import (
 	"time"
 )
 
-// waitDelay is how long a killed program's output may be held open.
-const waitDelay = time.Second
+// waitDelay is how long the output of a program that has ended may be held open:
+// far longer than a busy machine takes to read it, because the program and what
+// it started are dead by then.
+const waitDelay = 30 * time.Second
 
 // packages names the Debian package of each program that vipkit starts.
 var packages = map[string]string{
