@@ -18,7 +18,7 @@ import (
 const module = "github.com/vipkit/vipkit"
 
 // facilities are the packages over one kernel facility each.
-var facilities = []string{"./ipvs", "./ipset", "./iptables", "./dummy", "./conntrack", "./sysctl"}
+var facilities = []string{"./ipvs", "./ipset", "./iptables", "./dummy", "./conntrack", "./sysctl", "./probe"}
 
 // maxForeign bounds what a program that imports proxier has to compile.
 const maxForeign = 20
@@ -44,7 +44,7 @@ var rules = []rule{{
 	reason: "facility packages never import each other, nor what is built on them: each is usable alone",
 }, {
 	from: under("./proxier"),
-	to: anyOf(is("syscall", "os/exec", "./internal/nl", "./internal/run"), under(
+	to: anyOf(is("syscall", "os/exec", "./internal/nl", "./internal/run", "./realserver"), under(
 		"golang.org/x/sys", "github.com/vishvananda", "github.com/moby/ipvs", "github.com/coreos/go-iptables")),
 	reason: "proxier reaches the kernel through the facility packages' interfaces alone, so that fakes can stand in for it",
 }, {
@@ -175,6 +175,7 @@ func TestRules(t *testing.T) {
 		{".", "./ipvs"},
 		{"./ipvs", "./ipset"}, {"./dummy", "./proxier"}, {"./ipset", "./kerneltest"},
 		{"./proxier", "golang.org/x/sys/unix"}, {"./proxier", "syscall"}, {"./proxier", "./internal/nl"},
+		{"./ipvs", "./realserver"}, {"./proxier", "./realserver"},
 		{"./proxier/kube", "github.com/vishvananda/netlink"}, {"./proxier", "os/exec"}, {"./proxier", "./proxier/kube"},
 		{"./ipvs", "./ipvs/ipvstest"}, {"./proxier", "testing"}, {"./internal/nl", "./internal/testenv"},
 		{"./proxier", "k8s.io/api/core/v1"}, {"./kerneltest", "sigs.k8s.io/yaml"},
@@ -186,6 +187,7 @@ func TestRules(t *testing.T) {
 	allowed := [][2]string{
 		{".", "errors"}, {"./ipvs", "."}, {"./ipvs", "./internal/nl"}, {"./iptables", "./internal/run"},
 		{"./proxier", "./ipvs"}, {"./proxier", "net/netip"}, {"./proxier/kube", "k8s.io/api/core/v1"}, {"./proxier/kube", "./proxier"},
+		{"./realserver", "./dummy"}, {"./realserver", "github.com/vishvananda/netlink"},
 		{"./ipvs/ipvstest", "testing"}, {"./ipvs/ipvstest", "./internal/testenv"}, {"./kerneltest", "./ipset/ipsettest"},
 		{"./examples/quickstart", "./kerneltest"}, {"./internal/run", "os/exec"}, {"./ipvs", "golang.org/x/sys/unix"},
 	}
