@@ -57,3 +57,16 @@ func cluster(n int) *kube.Objects {
 	}
 	return objects
 }
+
+// BenchmarkTracker changes one endpoint of one Service among many, twice.
+func BenchmarkTracker(b *testing.B) {
+	for _, n := range []int{100, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
+			tracker, slice := loaded(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				oneEndpoint(b, tracker, slice)
+			}
+		})
+	}
+}

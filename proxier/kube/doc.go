@@ -3,7 +3,8 @@
 // client: what a watch, a cache or a file holds goes in as values.
 //
 // [Decode] reads what "kubectl get services,endpointslices,nodes -A -o yaml"
-// prints; [Services] is a pure function from those objects and one [Node].
+// prints; [Services] is a pure function from those objects and one [Node]; a
+// [Tracker] takes the events of a watch and yields what changed.
 //
 // # What becomes what
 //
@@ -12,25 +13,31 @@
 // port names unique within a Service, so names are unique; the result is sorted
 // by them. Left out, as kube-proxy does: headless and ExternalName Services, and
 // whatever is labelled service.kubernetes.io/service-proxy-name or
-// service.kubernetes.io/headless.
+// service.kubernetes.io/headless. [Services] says where frontends, endpoints and
+// topology hints come from.
 //
-// Frontends are the cluster IPs, spec.externalIPs, and, where the type has them,
-// status.loadBalancer.ingress (ipMode VIP or none; not Proxy, not host names)
-// and the node port. An address of a family without cluster IP is not
-// programmed, because it could have no endpoints. One that is external and
-// load-balancer IP at once counts as the latter, whose source ranges hold.
+// # Annotations
 //
-// Endpoints come from every slice of the Service whose port has the same name
-// and protocol. Slices of type FQDN and ports without number are skipped; of an
-// endpoint's addresses only the first counts (discovery.k8s.io/v1,
-// Endpoint.addresses). Absent conditions are ready, serving and not terminating
-// (EndpointConditions). One address and port in several slices is one endpoint,
-// in the best of its conditions.
+// What the API has no field for is said in annotations of a Service. Those of the
+// last three lines are also for an EndpointSlice, where they hold for its
+// endpoints and go before the Service's; thresholds together.
 //
-// Topology hints are taken all or nothing, a family at a time (KEP-2433,
-// KEP-3015): if every ready endpoint has node hints and one is for this node,
-// the others are [proxier.Endpoint.Elsewhere]; failing that the same by zone;
-// failing that hints are ignored.
+//	vipkit.github.io/scheduler            rr, wrr, lc, wlc, lblc, lblcr, sh, mh, dh, sed, nq, fo or ovf
+//	vipkit.github.io/scheduler-flags      sh-fallback,sh-port or mh-fallback,mh-port, or one of them
+//	vipkit.github.io/one-packet           true or false; of its UDP ports
+//	vipkit.github.io/forwarding           masquerade, full-nat, direct, tunnel-ipip, tunnel-gre or tunnel-gue
+//	vipkit.github.io/tunnel-port          1–65535, with tunnel-gue
+//	vipkit.github.io/affinity-prefix-ipv4 1–32, with spec.sessionAffinity ClientIP
+//	vipkit.github.io/affinity-prefix-ipv6 1–128, likewise
+//	vipkit.github.io/without-endpoints    reject or drop
+//	vipkit.github.io/weight               0–65535; 0 is no new connections
+//	vipkit.github.io/upper-threshold      1–2147483647 connections
+//	vipkit.github.io/lower-threshold      the same, at most upper-threshold
+//
+// A name or value that is not in the table is a fault, and so is what cannot be
+// had together: direct and tunnels translate no ports, so that node ports and
+// other target ports cannot be; full-nat hides the clients that external policy
+// Local shows.
 //
 // # Errors
 //
@@ -38,10 +45,10 @@
 // faults are returned at once, joined, in a fixed order, beside what is right.
 // A fault in a Service leaves the whole Service out, as programming half of it
 // might open it to the wrong clients. A fault in an EndpointSlice costs that
-// endpoint or port, as if it were not ready. A Service that is left out is not
-// one that was deleted: who removes what is missing looks at the error first.
-// Unknown fields are tolerated, as newer API servers have more; values of the
-// wrong type are not.
+// endpoint or port, as if it were not ready, or that annotation. A Service that is
+// left out is not one that was deleted: who removes what is missing looks at the
+// error first. A Tracker does. Unknown fields are tolerated, as newer API servers
+// have more; values of the wrong type are not.
 //
 // # Testing
 //

@@ -17,9 +17,29 @@ import (
 // labelProxyName says that a Service, or a slice of one, is another proxy's.
 const labelProxyName = "service.kubernetes.io/service-proxy-name"
 
-// Services returns what the proxy of one node has to serve, sorted by name; the
-// package's documentation has the rules. It changes nothing, and the same
-// objects in another order give the same result.
+// Services returns what the proxy of one node has to serve, sorted by name. It
+// changes nothing, and the same objects in another order give the same result.
+//
+// Frontends are the cluster IPs, spec.externalIPs, and, where the type has them,
+// status.loadBalancer.ingress (ipMode VIP or none; not Proxy, not host names)
+// and the node port. An address of a family without cluster IP is not
+// programmed, because it could have no endpoints. One that is external and
+// load-balancer IP at once counts as the latter, whose source ranges hold: those
+// of spec.loadBalancerSourceRanges or, where it is empty, of the annotation
+// service.beta.kubernetes.io/load-balancer-source-ranges.
+//
+// Endpoints come from every slice of the Service whose port has the same name
+// and protocol. Slices of type FQDN and ports without number are skipped; of an
+// endpoint's addresses only the first counts. Absent conditions are ready, serving
+// and not terminating; with spec.publishNotReadyAddresses all are ready. One
+// address and port in several slices is one endpoint, in the best of its
+// conditions, and among equals as the first slice by name says.
+//
+// Topology hints are taken all or nothing, a family at a time (KEP-2433,
+// KEP-3015): if every ready endpoint has node hints and one is for this node,
+// the others are [proxier.Endpoint.Elsewhere]; failing that the same by zone;
+// failing that hints are ignored. They are how spec.trafficDistribution reaches a
+// proxy: the EndpointSlice controller writes them, and its value is not read here.
 //
 // The error joins an [*ObjectError] for each fault. The services beside it are
 // right; a Service that is missing from them for a fault is named by it.
