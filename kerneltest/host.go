@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -17,6 +18,8 @@ import (
 	"github.com/vipkit/vipkit/iptables/iptablestest"
 	"github.com/vipkit/vipkit/ipvs/ipvstest"
 	"github.com/vipkit/vipkit/kerneltest/oracle"
+	"github.com/vipkit/vipkit/probe"
+	"github.com/vipkit/vipkit/probe/probetest"
 	"github.com/vipkit/vipkit/proxier"
 	"github.com/vipkit/vipkit/sysctl/sysctltest"
 )
@@ -30,6 +33,8 @@ type Host struct {
 	Dummy     *dummytest.Fake
 	Conntrack *conntracktest.Fake
 	Sysctl    *sysctltest.Fake
+	// Probe lacks the schedulers and set types that IPVS and IPSet lack.
+	Probe *probetest.Fake
 
 	// Network is what the host knows of the world around it, and Link the dummy
 	// link that holds virtual addresses ("vipkit0" if empty): for packets.
@@ -47,10 +52,24 @@ type Host struct {
 
 // sysctls are the parameters that a proxier asks for, as they are on a host that
 // nobody has set up.
-const sysctls = `net.ipv4.ip_forward = 0
+const sysctls = `kernel.osrelease = 6.12.0
+net.ipv4.conf.all.arp_announce = 0
+net.ipv4.conf.all.arp_ignore = 0
+net.ipv4.conf.all.rp_filter = 0
+net.ipv4.ip_forward = 0
+net.ipv4.vs.conn_reuse_mode = 1
 net.ipv4.vs.conntrack = 0
 net.ipv4.vs.expire_nodest_conn = 0
+net.ipv4.vs.expire_quiescent_template = 0
+net.ipv4.vs.run_estimation = 1
+net.ipv6.conf.all.disable_ipv6 = 0
 net.ipv6.conf.all.forwarding = 0
+net.ipv6.conf.default.disable_ipv6 = 0
+net.netfilter.nf_conntrack_max = 65536
+net.netfilter.nf_conntrack_tcp_timeout_close_wait = 60
+net.netfilter.nf_conntrack_tcp_timeout_established = 432000
+net.netfilter.nf_conntrack_udp_timeout = 30
+net.netfilter.nf_conntrack_udp_timeout_stream = 120
 `
 
 // New returns a host on which nothing was ever set up, with the parameters of
@@ -63,12 +82,14 @@ func New() *Host {
 		Dummy:     new(dummytest.Fake),
 		Conntrack: new(conntracktest.Fake),
 		Sysctl:    new(sysctltest.Fake),
+		Probe:     new(probetest.Fake),
 	}
 	if err := h.Sysctl.Load(sysctls); err != nil {
 		panic(fmt.Sprintf("kerneltest: %v", err)) // the text above is wrong
 	}
 	h.IPSet.InUse = h.IPTables.References
 	h.IPTables.Sets = h.hasSet
+	h.Probe.Lacks = h.lacks
 	return h
 }
 
@@ -79,6 +100,18 @@ func (h *Host) hasSet(name string) bool {
 		}
 	}
 	return false
+}
+
+// lacks reports whether the other fakes lack a facility.
+func (h *Host) lacks(f probe.Facility) bool {
+	switch f.Kind {
+	case probe.Scheduler:
+		return h.IPVS.Schedulers != nil && !slices.Contains(h.IPVS.Schedulers, f.Name)
+	case probe.SetType:
+		return h.IPSet.Lacks != nil && h.IPSet.Lacks(ipset.Type(f.Name))
+	default:
+		return false
+	}
 }
 
 // orderedIPSet and orderedIPTables are the fakes that ask one another, one at a
@@ -114,6 +147,7 @@ func (h *Host) Kernel() proxier.Kernel {
 		Dummy:     h.Dummy,
 		Conntrack: h.Conntrack,
 		Sysctl:    h.Sysctl,
+		Probe:     h.Probe,
 	}
 }
 

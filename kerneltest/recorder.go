@@ -40,6 +40,7 @@ func (r *Recorder) Kernel() proxier.Kernel {
 		Dummy:     recordedDummy{r.kernel.Dummy, r},
 		Conntrack: recordedConntrack{r.kernel.Conntrack, r},
 		Sysctl:    recordedSysctl{r.kernel.Sysctl, r},
+		Probe:     r.kernel.Probe, // it changes nothing
 	}
 }
 

@@ -56,6 +56,9 @@ type Config struct {
 	// as ours: two proxiers on one host need different ranges. The zero value:
 	// 16,384 marks that depend on Prefix.
 	LocalMarks MarkRange
+	// Tuning is what [Proxier.Preflight] wants of the host beyond what services
+	// need.
+	Tuning Tuning
 	// Logger gets what the proxier does, at debug and info level. Nil:
 	// nothing.
 	Logger *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/ipvs"
+	"github.com/vipkit/vipkit/probe"
 	"github.com/vipkit/vipkit/sysctl"
 )
 
@@ -17,6 +18,7 @@ type Kernel struct {
 	IPTables  iptables.Client
 	Dummy     dummy.Client
 	Conntrack conntrack.Client
-	// Sysctl is for [Proxier.Preflight] only.
+	// Sysctl and Probe are for [Proxier.Preflight] only.
 	Sysctl sysctl.Client
+	Probe  probe.Client
 }

@@ -4,89 +4,160 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"slices"
 
-	"github.com/vipkit/vipkit"
+	"github.com/vipkit/vipkit/ipvs"
+	"github.com/vipkit/vipkit/sysctl"
 )
 
-// Preflight is what a host offers, before anything is written to it.
+// Preflight is what a host offers for services, and what of it is not as they
+// need it, before anything is written. The caller chooses what to do about it:
+// verify ([Preflight.Verify]), apply ([Proxier.SetSysctls],
+// [Proxier.SetTimeouts]), or leave it.
 type Preflight struct {
+	// Host is what was found, a line each: versions of IPVS and of the tools.
+	Host []string
 	// Missing are the facilities that services need and the host lacks, each
-	// with the module, tool or privilege in its text.
+	// with the module and the kernel option, the tool, or the privilege in its
+	// text.
 	Missing []error
-	// Sysctls are the kernel parameters that services need, with their
+	// Sysctls are the kernel parameters that matter to services, with their
 	// values.
 	Sysctls []Sysctl
+	// Timeouts are how long IPVS keeps idle connections.
+	Timeouts Timeouts
+	// Obstacles are what rules of others drop of what services need.
+	Obstacles []Obstacle
+	// Warnings are what else is not as it should be, and what nobody can tell,
+	// a sentence each.
+	Warnings []string
 }
 
-// Sysctl is a kernel parameter that services need.
-type Sysctl struct {
-	Name string
-	// Want is the value that services need, Have the one that is; "" where
-	// it could not be read, for the reason in Err.
-	Want, Have string
-	Err        error
-	// Why says what goes wrong with another value.
-	Why string
+// Tuning is what [Proxier.Preflight] wants of a host beyond what services need.
+// Its zero value wants nothing more.
+type Tuning struct {
+	// Timeouts are how long IPVS keeps idle connections. Zero leaves one as it
+	// is.
+	Timeouts ipvs.Timeouts
+	// StrictARP has no link but the one that holds them answer ARP for virtual
+	// addresses, and no host address but a link's own be announced there
+	// (arp_ignore and arp_announce): for virtual addresses that other hosts
+	// announce as well, of direct routing or of a load balancer's. It is for
+	// IPv4; in IPv6 no link answers for another's address.
+	StrictARP bool
+	// Sysctls are values for other parameters by name: for
+	// net.netfilter.nf_conntrack_max and the timeouts of connection tracking,
+	// or instead of what Preflight would choose for one of its own. The empty
+	// value leaves a parameter out.
+	Sysctls map[string]string
 }
 
-// Err returns what is missing, joined, or nil.
+// Timeouts are IPVS's, as they are and as [Tuning] wants them.
+type Timeouts struct {
+	// Want has a zero where a timeout is to stay as it is.
+	Want, Have ipvs.Timeouts
+	// Err is why Have could not be read.
+	Err error
+}
+
+// validate reports what is wrong with what is wanted.
+func (t Tuning) validate(f *faults) {
+	if err := t.Timeouts.Validate(); err != nil {
+		f.add("config: tuning.timeouts: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Sysctls)) {
+		if _, err := sysctl.Path(name); err != nil {
+			f.add("config: tuning.sysctls: %w", err)
+		}
+		if value := t.Sysctls[name]; value != "" {
+			if err := sysctl.CheckValue(value); err != nil {
+				f.add("config: tuning.sysctls: %s: %w", name, err)
+			}
+		}
+	}
+}
+
+// Fine reports whether all timeouts are as wanted.
+func (t Timeouts) Fine() bool {
+	return t.Want == ipvs.Timeouts{} || t.Err == nil && t.Have.Merge(t.Want) == t.Have
+}
+
+// Previous returns what gives the timeouts back the values that they had.
+func (t Timeouts) Previous() Timeouts {
+	return Timeouts{Want: t.Have, Have: t.Have.Merge(t.Want), Err: t.Err}
+}
+
+// Err returns what is missing, joined, or nil. With it no service can be had, or
+// not every one.
 func (p Preflight) Err() error { return errors.Join(p.Missing...) }
 
-// Wrong returns the parameters that have another value than the one wanted, or
-// that could not be read.
-func (p Preflight) Wrong() []Sysctl {
-	return slices.DeleteFunc(slices.Clone(p.Sysctls), func(s Sysctl) bool { return s.Have == s.Want })
+// Verify returns what is missing and what of the required settings is not as
+// wanted or could not be read, joined, or nil.
+func (p Preflight) Verify() error {
+	errs := slices.Clone(p.Missing)
+	for _, s := range p.Sysctls {
+		if s.Need == Required && !s.Fine() {
+			errs = append(errs, s.fault())
+		}
+	}
+	return errors.Join(errs...)
 }
 
-var wantedSysctls = []Sysctl{
-	{Name: "net.ipv4.vs.conntrack", Want: "1", Why: "source NAT does not see IPVS's connections"},
-	{Name: "net.ipv4.vs.expire_nodest_conn", Want: "1", Why: "UDP clients keep sending to an endpoint that is gone"},
-	{Name: "net.ipv4.ip_forward", Want: "1", Why: "answers of pods do not reach clients outside the node"},
-	{Name: "net.ipv6.conf.all.forwarding", Want: "1", Why: "answers of pods do not reach clients outside the node"},
+// Wrong returns the parameters that are not optional and have a value that will
+// not do, or could not be read.
+func (p Preflight) Wrong() []Sysctl {
+	return slices.DeleteFunc(slices.Clone(p.Sysctls), func(s Sysctl) bool { return s.Need == Optional || s.Fine() })
 }
 
 // Preflight reads what the host offers for the given services. It writes
-// nothing, though asking makes the kernel load modules where it can.
+// nothing, though asking makes the kernel load modules where it can. A context
+// that ends leaves the answers out that were still to come, and is Missing.
 func (p *Proxier) Preflight(ctx context.Context, services []Service) Preflight {
-	var pre Preflight
-	if _, err := p.kernel.IPVS.Info(ctx); err != nil {
-		pre.Missing = append(pre.Missing, err)
-	}
-	for _, err := range p.kernel.IPSet.Sets(ctx) {
-		if err != nil {
-			pre.Missing = append(pre.Missing, err)
+	f := flight{Proxier: p, ctx: ctx, needs: p.needs(services)}
+	for _, step := range []func(){
+		f.ipvs, f.ipset, f.dummy, f.conntrack, f.iptables, f.ipv6, f.parameters, f.timeouts, f.addresses,
+	} {
+		if err := ctx.Err(); err != nil {
+			f.lacks(fmt.Errorf("preflight: %w", err))
+			break
 		}
-		break
+		step()
 	}
-	if _, err := p.kernel.Dummy.Link(ctx, p.config.Link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		pre.Missing = append(pre.Missing, err)
-	}
-	wanted := p.config.familiesOf(services)
-	for i, f := range families {
-		if !wanted[i] {
-			continue
-		}
-		if _, err := p.kernel.IPTables.Save(ctx, f, ourTables...); err != nil {
-			pre.Missing = append(pre.Missing, err)
-		}
-	}
-	if p.kernel.Sysctl == nil {
-		return pre
-	}
-	for _, s := range wantedSysctls {
-		if s.Name == "net.ipv6.conf.all.forwarding" && !wanted[familyIndex(vipkit.IPv6)] {
-			continue
-		}
-		s.Have, s.Err = p.kernel.Sysctl.Get(ctx, s.Name)
-		pre.Sysctls = append(pre.Sysctls, s)
-	}
-	return pre
+	return f.Preflight
 }
 
-// SetSysctls sets the parameters to the values wanted. Called with Want and Have
-// exchanged, it restores them, but for those that could not be read.
+// flight is a preflight under way.
+type flight struct {
+	Preflight
+	*Proxier
+	// ctx is that of the one call that the flight is.
+	ctx context.Context
+	needs
+	denied bool // the kernel does not let us ask
+	// hasIPVS and hasIPSet say that these answer at all.
+	hasIPVS, hasIPSet bool
+}
+
+func (f *flight) lacks(err error) { f.Missing = append(f.Missing, err) }
+
+func (f *flight) found(format string, args ...any) {
+	f.Host = append(f.Host, fmt.Sprintf(format, args...))
+}
+
+func (f *flight) warn(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
+}
+
+// SetSysctls sets the parameters to the values wanted, in order, and goes on
+// after one that fails; the error joins those that failed. One that has the value
+// already is not written: it may be read-only. [Previous] says what
+// gives them back their values. Who may have to do so after a crash has to keep
+// that: the kernel does not remember, and the proxier writes no file.
+//
+// Setting net.ipv4.ip_forward or net.ipv6.conf.all.forwarding sets forwarding of
+// every link as well, and with IPv6 forwarding a link heeds router advertisements
+// only if its accept_ra is 2 (Documentation/networking/ip-sysctl.rst).
 func (p *Proxier) SetSysctls(ctx context.Context, sysctls []Sysctl) error {
 	if p.kernel.Sysctl == nil {
 		return errors.New("proxier: the kernel has no client for sysctls")
@@ -96,9 +167,22 @@ func (p *Proxier) SetSysctls(ctx context.Context, sysctls []Sysctl) error {
 		if s.Want == "" {
 			continue
 		}
+		if now, err := p.kernel.Sysctl.Get(ctx, s.Name); err == nil && now == s.Want {
+			continue
+		}
 		if err := p.kernel.Sysctl.Set(ctx, s.Name, s.Want); err != nil {
 			errs = append(errs, fmt.Errorf("set %s=%s: %w", s.Name, s.Want, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// SetTimeouts sets IPVS's timeouts to those wanted. They are the network
+// namespace's, not of single services. [Timeouts.Previous] says what gives them
+// back.
+func (p *Proxier) SetTimeouts(ctx context.Context, t Timeouts) error {
+	if t.Want == (ipvs.Timeouts{}) {
+		return nil
+	}
+	return p.kernel.IPVS.SetTimeouts(ctx, t.Want)
 }

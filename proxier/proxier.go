@@ -32,7 +32,7 @@ type Proxier struct {
 	flows []conntrack.Match
 }
 
-// New returns a proxier for a kernel. All clients but Sysctl are required. A
+// New returns a proxier for a kernel. All clients but Sysctl and Probe are required. A
 // nil configuration is the zero one. It reads and writes nothing yet.
 func New(kernel Kernel, cfg *Config) (*Proxier, error) {
 	if kernel.IPVS == nil || kernel.IPSet == nil || kernel.IPTables == nil || kernel.Dummy == nil || kernel.Conntrack == nil {

@@ -2,6 +2,7 @@ package proxier
 
 import (
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ func (c *Config) resolved() (*config, error) {
 		r.ClusterCIDRs = slices.Clone(c.ClusterCIDRs)
 		r.PodCIDRs = slices.Clone(c.PodCIDRs)
 		r.HostAddresses = slices.Clone(c.HostAddresses)
+		r.Tuning.Sysctls = maps.Clone(c.Tuning.Sysctls)
 	}
 	if len(r.HostAddresses) == 0 {
 		r.HostAddresses = r.NodeAddresses
@@ -97,6 +99,7 @@ func (c *config) validate() error {
 	} else if holdsBit(m, c.MasqueradeMark) {
 		f.add("config: localMarks %#x–%#x: some hold the masquerade bit %#x", m.First, m.Last, c.MasqueradeMark)
 	}
+	c.Tuning.validate(&f)
 	return f.join()
 }
 

@@ -55,6 +55,12 @@ func apply(ctx context.Context, k proxier.Kernel, w *clusterdump.Cluster, out io
 	if w.About != "" {
 		fmt.Fprintln(out, w.About)
 	}
+	for _, o := range pre.Obstacles {
+		fmt.Fprintf(out, "blocked: %s\n", o)
+	}
+	for _, w := range pre.Warnings {
+		fmt.Fprintf(out, "warning: %s\n", w)
+	}
 	for _, s := range sysctls {
 		fmt.Fprintf(out, "sysctl -w %s=%s (was %s: %s)\n", s.Name, s.Want, s.Have, s.Why)
 	}
@@ -90,14 +96,7 @@ func aftermath(ctx context.Context, p *proxier.Proxier, w *clusterdump.Cluster) 
 
 // restore gives kernel parameters the values that they had.
 func restore(ctx context.Context, p *proxier.Proxier, sysctls []proxier.Sysctl) error {
-	var back []proxier.Sysctl
-	for _, s := range sysctls {
-		if s.Err == nil {
-			s.Want, s.Have = s.Have, s.Want
-			back = append(back, s)
-		}
-	}
-	if err := p.SetSysctls(context.WithoutCancel(ctx), back); err != nil {
+	if err := p.SetSysctls(context.WithoutCancel(ctx), proxier.Previous(sysctls)); err != nil {
 		return fmt.Errorf("kernel parameters: %w", err)
 	}
 	return errUnchanged
@@ -115,6 +114,18 @@ func missing(err error) error {
 	return f.Join()
 }
 
+// probed returns the facility that what was asked after is a part of.
+func probed(object string) string {
+	for _, kind := range []struct{ prefix, facility string }{
+		{"ipvs", "ipvs"}, {"scheduler", "ipvs"}, {"set type", "ipset"}, {"link kind", "dummy"},
+	} {
+		if strings.HasPrefix(object, kind.prefix) {
+			return kind.facility
+		}
+	}
+	return "iptables"
+}
+
 // remedy says how to get what an operation lacked, or nothing.
 func remedy(err error) string {
 	if errors.Is(err, fs.ErrPermission) {
@@ -125,6 +136,9 @@ func remedy(err error) string {
 		return ""
 	}
 	facility, what, _ := strings.Cut(op.Op, " ")
+	if facility == "probe" {
+		facility, what = probed(op.Object), ""
+	}
 	switch facility {
 	case "ipvs":
 		return "to get IPVS: modprobe ip_vs (a kernel without it: on Debian, install linux-image-amd64)"

@@ -15,7 +15,6 @@ import (
 	"github.com/vipkit/vipkit/ipvs"
 	"github.com/vipkit/vipkit/kerneltest"
 	"github.com/vipkit/vipkit/proxier"
-	"github.com/vipkit/vipkit/sysctl/sysctltest"
 )
 
 // ipvsWithout is a kernel's IPVS that cannot be read.
@@ -114,15 +113,17 @@ func TestRefusedWrite(t *testing.T) {
 // TestSysctlRefused is about a container whose /proc/sys cannot be written to.
 func TestSysctlRefused(t *testing.T) {
 	s := newSession(t)
-	clean := kerneltest.New()
-	clean.Sysctl = new(sysctltest.Fake)
-	require.NoError(t, clean.Sysctl.Load("net.ipv4.ip_forward = 0\nnet.ipv6.conf.all.forwarding = 0\n"))
-	s.host, s.kernel = clean, clean.Kernel() // as before ip_vs is loaded
+	s.host.Sysctl.Before = func(op, name string) error {
+		if op == "set" && strings.HasPrefix(name, "net.ipv4.vs.expire") {
+			return &vipkit.OpError{Op: "sysctl set", Object: name, Kind: fs.ErrPermission}
+		}
+		return nil
+	}
 	before := s.dump()
 	got := s.run(t.Context(), "", "-kernel")
-	require.Equal(t, result{1, "", `quickstart: set net.ipv4.vs.conntrack=1: sysctl set net.ipv4.vs.conntrack = 1: file does not exist
-quickstart: set net.ipv4.vs.expire_nodest_conn=1: sysctl set net.ipv4.vs.expire_nodest_conn = 1: file does not exist
-` + unchanged}, got)
+	require.Equal(t, result{1, "", `quickstart: set net.ipv4.vs.expire_nodest_conn=1: sysctl set net.ipv4.vs.expire_nodest_conn: permission denied
+quickstart: set net.ipv4.vs.expire_quiescent_template=1: sysctl set net.ipv4.vs.expire_quiescent_template: permission denied
+` + root + unchanged}, got)
 	require.Equal(t, before, s.dump())
 }
 

@@ -24,6 +24,15 @@ type result struct {
 	stdout, stderr string
 }
 
+// booted are the kernel parameters that the program sets, on a host that has just
+// booted.
+const booted = `net.ipv4.ip_forward = 0
+net.ipv4.vs.conntrack = 0
+net.ipv4.vs.expire_nodest_conn = 0
+net.ipv4.vs.expire_quiescent_template = 0
+net.ipv6.conf.all.forwarding = 0
+`
+
 // session runs the program several times on one host.
 type session struct {
 	host   *kerneltest.Host
@@ -35,7 +44,6 @@ type session struct {
 func newSession(t *testing.T) *session {
 	t.Helper()
 	host := kerneltest.New()
-	require.NoError(t, host.Sysctl.Load(booted))
 	return &session{host: host, kernel: host.Kernel()}
 }
 
