@@ -30,7 +30,7 @@
 //	vipkit.github.io/affinity-prefix-ipv4 1–32, with spec.sessionAffinity ClientIP
 //	vipkit.github.io/affinity-prefix-ipv6 1–128, likewise
 //	vipkit.github.io/without-endpoints    reject or drop
-//	vipkit.github.io/weight               0–65535; 0 is no new connections
+//	vipkit.github.io/weight               0–65535; 0 is no new connections, and rr heeds no other
 //	vipkit.github.io/upper-threshold      1–2147483647 connections
 //	vipkit.github.io/lower-threshold      the same, at most upper-threshold
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -346,6 +347,38 @@ func TestTrackerNothing(t *testing.T) {
 	again, err = f.tracker.Changes()
 	require.NoError(t, err)
 	require.Equal(t, proxier.Changes{}, again)
+}
+
+// TestTrackerNode: another zone or name of the node is a change of what hints and
+// locality say, and of nothing else.
+func TestTrackerNode(t *testing.T) {
+	f := newFollower(kube.Node{Name: "node-1", Zone: "zone-1"})
+	objects := cluster(2)
+	for i := range objects.EndpointSlices[0].Endpoints {
+		objects.EndpointSlices[0].Endpoints[i].Hints = &discoveryv1.EndpointHints{
+			ForZones: []discoveryv1.ForZone{{Name: fmt.Sprintf("zone-%d", i%2)}},
+		}
+	}
+	f.tracker.Replace(objects)
+	for i := range objects.Services {
+		f.set(objects.Services[i])
+		f.set(objects.EndpointSlices[i])
+	}
+	require.Len(t, f.changes(t).Upsert, 2)
+
+	f.node.Zone = "zone-0"
+	f.tracker.SetNode(f.node)
+	changes := f.changes(t)
+	require.Len(t, changes.Upsert, 1, "the one with hints")
+	require.True(t, changes.Upsert[0].Endpoints[1].Elsewhere)
+
+	f.node.Name = "node-2"
+	f.tracker.SetNode(f.node)
+	require.Len(t, f.changes(t).Upsert, 2, "endpoints of node-1 and node-2")
+
+	f.node.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	f.tracker.SetNode(f.node)
+	require.Equal(t, proxier.Changes{}, f.changes(t))
 }
 
 // TestTrackerConcurrent is for the race detector: one watch a kind of object.
