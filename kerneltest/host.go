@@ -18,6 +18,7 @@ import (
 	"github.com/vipkit/vipkit/iptables/iptablestest"
 	"github.com/vipkit/vipkit/ipvs/ipvstest"
 	"github.com/vipkit/vipkit/kerneltest/oracle"
+	"github.com/vipkit/vipkit/ports/portstest"
 	"github.com/vipkit/vipkit/probe"
 	"github.com/vipkit/vipkit/probe/probetest"
 	"github.com/vipkit/vipkit/proxier"
@@ -35,6 +36,7 @@ type Host struct {
 	Sysctl    *sysctltest.Fake
 	// Probe lacks the schedulers and set types that IPVS and IPSet lack.
 	Probe *probetest.Fake
+	Ports *portstest.Fake
 
 	// Network is what the host knows of the world around it, and Link the dummy
 	// link that holds virtual addresses ("vipkit0" if empty): for packets.
@@ -83,6 +85,7 @@ func New() *Host {
 		Conntrack: new(conntracktest.Fake),
 		Sysctl:    new(sysctltest.Fake),
 		Probe:     new(probetest.Fake),
+		Ports:     new(portstest.Fake),
 	}
 	if err := h.Sysctl.Load(sysctls); err != nil {
 		panic(fmt.Sprintf("kerneltest: %v", err)) // the text above is wrong
@@ -148,6 +151,7 @@ func (h *Host) Kernel() proxier.Kernel {
 		Conntrack: h.Conntrack,
 		Sysctl:    h.Sysctl,
 		Probe:     h.Probe,
+		Ports:     h.Ports,
 	}
 }
 

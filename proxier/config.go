@@ -59,6 +59,13 @@ type Config struct {
 	// Tuning is what [Proxier.Preflight] wants of the host beyond what services
 	// need.
 	Tuning Tuning
+	// HoldPorts binds a socket to each port that NodePort and HostPort frontends
+	// have, so that no program of the host takes it: see package ports. A port
+	// that a program has already refuses the service, by the program's name
+	// ([vipkit.ErrInUse]). It takes a file descriptor each, until the service
+	// goes or [Proxier.Close]; after a restart ports are held again from the first
+	// call on.
+	HoldPorts bool
 	// Logger gets what the proxier does, at debug and info level. Nil:
 	// nothing.
 	Logger *slog.Logger

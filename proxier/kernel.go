@@ -6,6 +6,7 @@ import (
 	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/ipvs"
+	"github.com/vipkit/vipkit/ports"
 	"github.com/vipkit/vipkit/probe"
 	"github.com/vipkit/vipkit/sysctl"
 )
@@ -21,4 +22,6 @@ type Kernel struct {
 	// Sysctl and Probe are for [Proxier.Preflight] only.
 	Sysctl sysctl.Client
 	Probe  probe.Client
+	// Ports is for [Config.HoldPorts] only.
+	Ports ports.Client
 }

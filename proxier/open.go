@@ -9,6 +9,7 @@ import (
 	"github.com/vipkit/vipkit/ipset"
 	"github.com/vipkit/vipkit/iptables"
 	"github.com/vipkit/vipkit/ipvs"
+	"github.com/vipkit/vipkit/ports"
 	"github.com/vipkit/vipkit/probe"
 	"github.com/vipkit/vipkit/sysctl"
 )
@@ -47,10 +48,12 @@ func OpenKernel(namespace string) (k Kernel, closeAll func() error, err error) {
 	errs = append(errs, err)
 	sy, err := sysctl.Open(&sysctl.Config{Namespace: namespace})
 	errs = append(errs, err)
+	po, err := ports.Open(&ports.Config{Namespace: namespace})
+	errs = append(errs, err)
 	pr, err := probe.Open(&probe.Config{Namespace: namespace})
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return Kernel{}, nil, errors.Join(err, closeAll())
 	}
-	return Kernel{IPVS: v, IPSet: s, IPTables: t, Dummy: d, Conntrack: ct, Sysctl: sy, Probe: pr}, closeAll, nil
+	return Kernel{IPVS: v, IPSet: s, IPTables: t, Dummy: d, Conntrack: ct, Sysctl: sy, Probe: pr, Ports: po}, closeAll, nil
 }

@@ -119,7 +119,7 @@ func (p packetLine) allows(got string) bool {
 
 // send sends one packet of a scenario and says what came of it.
 func (w *world) send(s *packetScenario, line packetLine) string {
-	patience := 20 * time.Second // the machine may be slow; what is lost is sent again
+	patience := time.Minute // the machine may be slow; what is lost is sent again
 	if line.silent() {
 		patience = 1500 * time.Millisecond
 	}

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/vipkit/vipkit/conntrack"
+	"github.com/vipkit/vipkit/ports"
 )
 
 // Proxier makes one kernel agree with the services that callers want. It is
-// safe for concurrent use; calls take turns. A Proxier starts no goroutine and
-// holds nothing that would have to be closed.
+// safe for concurrent use; calls take turns. A Proxier starts no goroutine, and
+// holds nothing that would have to be closed but what [Config.HoldPorts] asks for.
 type Proxier struct {
 	kernel Kernel
 	config *config
@@ -28,6 +30,9 @@ type Proxier struct {
 	// else; nil otherwise.
 	order []*holding
 	last  Report
+	held  heldPorts
+	// denied speaks against services of the call under way.
+	denied refusals
 	// flows are stale flows whose deletion is due.
 	flows []conntrack.Match
 }
@@ -46,7 +51,11 @@ func New(kernel Kernel, cfg *Config) (*Proxier, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Proxier{kernel: kernel, config: c, log: log}, nil
+	if c.HoldPorts && kernel.Ports == nil {
+		return nil, errors.New("config: holdPorts: the kernel has no client for ports")
+	}
+	held := heldPorts{client: kernel.Ports, held: make(map[ports.Key]io.Closer)}
+	return &Proxier{kernel: kernel, config: c, log: log, held: held}, nil
 }
 
 // Link returns the name of the dummy link that holds the virtual addresses
@@ -58,6 +67,7 @@ func (p *Proxier) Link() string { return p.config.Link }
 func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.denied = nil
 	t, err := p.all(ctx, services)
 	if err != nil {
 		return Plan{}, err
@@ -83,6 +93,7 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 	if p.unchanged(services) {
 		return p.last, nil
 	}
+	p.denied = p.held.hold(ctx, p.config, services)
 	t, err := p.all(ctx, services)
 	if err != nil {
 		return Report{}, err
@@ -140,6 +151,7 @@ func (p *Proxier) Apply(ctx context.Context, changes Changes) (Report, error) {
 			return Report{}, ServiceError{Service: s.Name, Err: errors.New("to be changed and removed at once")}
 		}
 	}
+	p.denied = p.held.hold(ctx, p.config, changes.Upsert)
 	t, err := p.transition(ctx, changes.Upsert, gone, func(name string) bool { return !gone[name] })
 	if err != nil {
 		return Report{}, err
@@ -191,7 +203,7 @@ func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[str
 		if t.have, err = observe(ctx, p.kernel, p.config, p.config.familiesOf(upsert)); err != nil {
 			return t, err
 		}
-		t.resolution = resolve(p.config, upsert, rest, t.have)
+		t.resolution = resolve(p.config, upsert, p.denied, rest, t.have)
 		return t, nil
 	}
 	t.changed = make(map[string]bool, len(upsert)+len(gone))
@@ -202,7 +214,7 @@ func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[str
 		t.changed[name] = true
 	}
 	t.have = p.have.part(t.changed)
-	t.resolution = resolve(p.config, upsert, rest, t.have)
+	t.resolution = resolve(p.config, upsert, p.denied, rest, t.have)
 	p.have.share(t.changed, t.have, t.want)
 	return t, nil
 }
@@ -238,6 +250,7 @@ func (p *Proxier) apply(ctx context.Context, services []Service, t transition) (
 		}
 		known.advance(t)
 		p.have = known
+		rest = append(rest, p.held.release(known))
 	}
 	return report, errors.Join(append([]error{report.Err(), run.flowsErr}, rest...)...)
 }

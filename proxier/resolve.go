@@ -2,6 +2,7 @@ package proxier
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -35,14 +36,16 @@ type resolution struct {
 
 // resolve turns what a caller wants into the state to reach: the layout of the
 // services that can be had; for those that are refused, and those of others that
-// stay, what have holds of them. It is pure.
-func resolve(c *config, services []Service, rest others, have *state) resolution {
+// stay, what have holds of them. What is denied speaks against services from
+// outside. It is pure.
+func resolve(c *config, services []Service, denied refusals, rest others, have *state) resolution {
 	refused := make(refusals)
 	named := byName(services, refused)
 	for name, svc := range named {
 		refused.add(name, svc.Validate())
 		refused.add(name, c.ownAddresses(svc))
 		refused.add(name, foreign(c, svc, have))
+		refused.add(name, errors.Join(denied[name]...))
 	}
 	stays := func(name string) bool {
 		if name == "" {
