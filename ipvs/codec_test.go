@@ -191,6 +191,23 @@ func TestDecodeSettings(t *testing.T) {
 	}
 }
 
+// TestDaemonRequest reads back what starts a daemon: the kernel's answer has the same
+// attributes.
+func TestDaemonRequest(t *testing.T) {
+	for _, group := range []string{"224.0.0.81", "ff02::81"} {
+		want := Daemon{
+			State: Backup, Interface: "eth0", SyncID: 7, MaxLen: 1400, Group: netip.MustParseAddr(group), Port: 8849, TTL: 3,
+		}
+		require.NoError(t, want.Validate())
+		var b nl.Batch
+		appendDaemon(&b, 1, cmdNewDaemon, &want)
+		have, ok := decodeDaemon(nl.Message{Data: b.Message(0)})
+		require.True(t, ok)
+		require.Equal(t, want, have)
+	}
+	require.Equal(t, "--start-daemon master --mcast-interface eth0 --syncid 0", Daemon{State: Master, Interface: "eth0"}.String())
+}
+
 // FuzzDecode: hostile replies neither panic nor give a value that the package
 // cannot print and read again.
 func FuzzDecode(f *testing.F) {

@@ -65,6 +65,16 @@ func (*Conn) Daemons(context.Context) ([]Daemon, error) {
 	return nil, ReadError("ipvs list daemons", "", errors.ErrUnsupported)
 }
 
+// StartDaemon implements [Client].
+func (*Conn) StartDaemon(_ context.Context, d Daemon) error {
+	return ReadError(opStartDaemon, d.String(), errors.ErrUnsupported)
+}
+
+// StopDaemon implements [Client].
+func (*Conn) StopDaemon(_ context.Context, state DaemonState) error {
+	return ReadError(opStopDaemon, "--stop-daemon "+state.String(), errors.ErrUnsupported)
+}
+
 // Apply implements [Client].
 func (*Conn) Apply(_ context.Context, changes []Change) []error {
 	errs := make([]error, len(changes))

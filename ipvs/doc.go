@@ -7,7 +7,7 @@
 // functions over either. [Client.Servers] reads a table of any size in the fewest
 // requests; [Client.Services] and [Client.Destinations] tell the counters too. One
 // Conn serves any number of goroutines, and each call ends with its context.
-// Synchronisation daemons are read, not started.
+// [Client.StartDaemon] has the kernel tell another one of its connections.
 //
 // # Identity
 //

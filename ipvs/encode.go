@@ -202,6 +202,30 @@ func appendTimeouts(b *nl.Batch, family uint16, t Timeouts) {
 	b.End()
 }
 
+// appendDaemon appends the request that starts a daemon, or with cmdDelDaemon stops
+// that of its state.
+func appendDaemon(b *nl.Batch, family uint16, cmd uint8, d *Daemon) {
+	b.Begin(family, 0)
+	b.Genl(cmd, genlVersion)
+	at := b.Nest(attrDaemon)
+	b.U32(daemonState, uint32(d.State))
+	if cmd == cmdNewDaemon {
+		b.String(daemonInterface, d.Interface)
+		b.U32(daemonSyncID, uint32(d.SyncID))
+		b.U16(daemonMaxLen, d.MaxLen)
+		b.U16(daemonPort, d.Port)
+		b.U8(daemonTTL, d.TTL)
+		switch {
+		case d.Group.Is4():
+			b.Addr(daemonGroup, d.Group)
+		case d.Group.Is6():
+			b.Addr(daemonGroup6, d.Group)
+		}
+	}
+	b.EndNest(at)
+	b.End()
+}
+
 // appendGetDestinations appends the request for a dump of destinations.
 func appendGetDestinations(b *nl.Batch, family uint16, k *Key, dump uint16) {
 	b.Begin(family, dump)

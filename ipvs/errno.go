@@ -50,7 +50,7 @@ func classify(c *Change, errno syscall.Errno) (detail string, kind error) {
 		return missingModule(&c.Service), errors.ErrUnsupported
 	case syscall.EINVAL:
 		if c.Op == AddDestination || c.Op == UpdateDestination {
-			return "no unicast address here, or lo was never up", fs.ErrInvalid
+			return "no unicast address here, or lo was never up, or of the other family while a synchronisation daemon runs", fs.ErrInvalid
 		}
 		return "", fs.ErrInvalid
 	case syscall.ERANGE, syscall.EMSGSIZE:
@@ -93,15 +93,43 @@ var errMalformed = errors.New("malformed reply")
 // errNoFamily means that the kernel does not know the IPVS family.
 var errNoFamily = errors.New("no generic netlink family IPVS")
 
+// Operations that are no changes, and fail with numbers of their own.
+const (
+	opStartDaemon = "ipvs start daemon"
+	opStopDaemon  = "ipvs stop daemon"
+)
+
+// classifyDaemon gives the numbers of start_sync_thread and stop_sync_thread
+// (net/netfilter/ipvs/ip_vs_sync.c) their meaning.
+func classifyDaemon(errno syscall.Errno) (detail string, kind error) {
+	switch errno {
+	case syscall.ENODEV:
+		return "no such interface", fs.ErrNotExist
+	case syscall.ESRCH:
+		return "no such daemon runs", fs.ErrNotExist
+	case syscall.EEXIST:
+		return "one runs", fs.ErrExist
+	case syscall.EINVAL:
+		return "there are destinations of another family than their virtual server's", fs.ErrInvalid
+	}
+	return "", nil
+}
+
 // ReadError returns the error of an operation that failed with err, which is not
-// the kernel's answer to a change: "ipvs list services". It is for fakes and
-// fault injectors too.
+// the kernel's answer to a change: "ipvs list services", "ipvs start daemon". It is
+// for fakes and fault injectors too.
 func ReadError(op, object string, err error) *vipkit.OpError {
 	e := &vipkit.OpError{Op: op, Object: object, Err: err}
 	var bad *invalidError
 	if errors.As(err, &bad) {
 		e.Kind, e.Err = fs.ErrInvalid, bad.faults
 		return e
+	}
+	var errno syscall.Errno
+	if (op == opStartDaemon || op == opStopDaemon) && errors.As(err, &errno) {
+		if e.Detail, e.Kind = classifyDaemon(errno); e.Kind != nil {
+			return e
+		}
 	}
 	switch {
 	case errors.Is(err, errNoFamily):

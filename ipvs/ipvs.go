@@ -243,6 +243,17 @@ type Client interface {
 	// Daemons returns the synchronisation daemons that run: a master, a
 	// backup, both or, as a rule, none.
 	Daemons(ctx context.Context) ([]Daemon, error)
+
+	// StartDaemon starts a synchronisation daemon. It fails with fs.ErrExist if
+	// one of that State runs, fs.ErrNotExist if there is no such Interface,
+	// fs.ErrInvalid also while any destination has another family than its
+	// virtual server (the protocol cannot tell of it, and while a daemon runs
+	// none can be added), or as Info does.
+	StartDaemon(ctx context.Context, d Daemon) error
+
+	// StopDaemon stops the daemon of that state. It fails with fs.ErrNotExist
+	// if none runs, or as Info does.
+	StopDaemon(ctx context.Context, state DaemonState) error
 }
 
 // Row is a virtual server with its destinations in no order, as [Client.Servers]

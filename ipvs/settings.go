@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/vipkit/vipkit"
@@ -51,22 +52,40 @@ func (t Timeouts) Merge(set Timeouts) Timeouts {
 	return t
 }
 
-// Daemon is a connection synchronisation daemon of the kernel.
+// Daemon is a connection synchronisation daemon of the kernel. Zeros stand for the
+// kernel's own choice in [Client.StartDaemon]; [Client.Daemons] has none but SyncID.
+// What is not State, Interface and SyncID needs Linux 4.3.
 type Daemon struct {
 	// State is whether it sends or receives.
 	State DaemonState
-	// Interface is the network interface for multicast.
+	// Interface is the network interface for multicast, 1–15 bytes.
 	Interface string
 	// SyncID is 0–255; a backup with 0 takes every one.
 	SyncID uint8
-	// MaxLen is the largest UDP payload, in bytes.
+	// MaxLen is the largest UDP payload, in bytes; the kernel brings what does
+	// not fit into its limits. Zero: what 1,500 bytes leave, or for a backup the
+	// interface's MTU where that is more.
 	MaxLen uint16
-	// Group is the multicast address: 224.0.0.81 unless set.
+	// Group is the multicast address. Invalid: 224.0.0.81.
 	Group netip.Addr
-	// Port is the first UDP port: 8848 unless set.
+	// Port is the first UDP port. Zero: 8848.
 	Port uint16
-	// TTL is the time to live of multicast packets: 1 unless set.
+	// TTL is the time to live of multicast packets. Zero: 1.
 	TTL uint8
+}
+
+// Validate reports everything that is wrong with the daemon. The error, if any, is
+// fs.ErrInvalid.
+func (d Daemon) Validate() error {
+	var f faults
+	d.State.check(&f)
+	if d.Interface == "" || len(d.Interface) > maxName || strings.ContainsAny(d.Interface, "/ \t\n") {
+		f.add("interface %q: want a name of 1 to %d bytes", d.Interface, maxName)
+	}
+	if d.Group.IsValid() && checkAddr(&f, "multicast group", d.Group) && !d.Group.IsMulticast() {
+		f.add("multicast group %v: no multicast address", d.Group)
+	}
+	return f.join()
 }
 
 // DaemonState is what a [Daemon] does, with the kernel's numbers.
@@ -89,12 +108,38 @@ func (s DaemonState) String() string {
 	return strconv.Itoa(int(s))
 }
 
-// String returns the daemon as options of ipvsadm: "--start-daemon master
-// --mcast-interface eth0 --syncid 7 --sync-maxlen 1472 --mcast-group 224.0.0.81
-// --mcast-port 8848 --mcast-ttl 1".
+// Validate reports whether it is one of the two. The error, if any, is
+// fs.ErrInvalid.
+func (s DaemonState) Validate() error {
+	var f faults
+	s.check(&f)
+	return f.join()
+}
+
+func (s DaemonState) check(f *faults) {
+	if s != Master && s != Backup {
+		f.add("daemon state %d: want master or backup", uint8(s))
+	}
+}
+
+// String returns the daemon as options of ipvsadm, without those that are left to
+// the kernel: "--start-daemon master --mcast-interface eth0 --syncid 7
+// --sync-maxlen 1472 --mcast-group 224.0.0.81 --mcast-port 8848 --mcast-ttl 1".
 func (d Daemon) String() string {
-	return fmt.Sprintf("--start-daemon %s --mcast-interface %s --syncid %d --sync-maxlen %d --mcast-group %s --mcast-port %d --mcast-ttl %d",
-		d.State, d.Interface, d.SyncID, d.MaxLen, d.Group, d.Port, d.TTL)
+	text := fmt.Sprintf("--start-daemon %s --mcast-interface %s --syncid %d", d.State, d.Interface, d.SyncID)
+	if d.MaxLen != 0 {
+		text += fmt.Sprintf(" --sync-maxlen %d", d.MaxLen)
+	}
+	if d.Group.IsValid() {
+		text += fmt.Sprintf(" --mcast-group %s", d.Group)
+	}
+	if d.Port != 0 {
+		text += fmt.Sprintf(" --mcast-port %d", d.Port)
+	}
+	if d.TTL != 0 {
+		text += fmt.Sprintf(" --mcast-ttl %d", d.TTL)
+	}
+	return text
 }
 
 // schedulers gives each scheduler of Linux 6.1 and later the flags that it heeds.

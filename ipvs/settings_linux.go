@@ -2,6 +2,8 @@ package ipvs
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -31,8 +33,16 @@ func (c *Conn) SetTimeouts(ctx context.Context, t Timeouts) error {
 	}
 	var b nl.Batch
 	appendTimeouts(&b, family, t)
+	if err := c.execOne(ctx, &b); err != nil {
+		return ReadError(op, t.String(), err)
+	}
+	return nil
+}
+
+// execOne sends the one request in b.
+func (c *Conn) execOne(ctx context.Context, b *nl.Batch) error {
 	var refused error
-	err = c.nl.Exec(ctx, &b, func(f nl.Failure) {
+	err := c.nl.Exec(ctx, b, func(f nl.Failure) {
 		if refused = f.Errno; f.Lost {
 			refused = vipkit.ErrReplyLost
 		}
@@ -40,10 +50,46 @@ func (c *Conn) SetTimeouts(ctx context.Context, t Timeouts) error {
 	if err == nil {
 		err = refused
 	}
-	if err != nil {
-		return ReadError(op, t.String(), err)
+	return err
+}
+
+// StartDaemon implements [Client].
+func (c *Conn) StartDaemon(ctx context.Context, d Daemon) error {
+	if err := c.daemon(ctx, cmdNewDaemon, d, d.Validate()); err != nil {
+		return ReadError(opStartDaemon, d.String(), err)
 	}
 	return nil
+}
+
+// StopDaemon implements [Client].
+func (c *Conn) StopDaemon(ctx context.Context, state DaemonState) error {
+	err := c.daemon(ctx, cmdDelDaemon, Daemon{State: state}, state.Validate())
+	if errors.Is(err, vipkit.ErrReplyLost) {
+		// A thread that is stopped before it first ran ends with EINTR (kernel/kthread.c),
+		// for which the kernel sends no answer.
+		all, listed := c.Daemons(ctx)
+		if listed == nil && !slices.ContainsFunc(all, func(d Daemon) bool { return d.State == state }) {
+			return nil
+		}
+	}
+	if err != nil {
+		return ReadError(opStopDaemon, "--stop-daemon "+state.String(), err)
+	}
+	return nil
+}
+
+// daemon sends a request about a daemon, unless it is invalid.
+func (c *Conn) daemon(ctx context.Context, cmd uint8, d Daemon, invalid error) error {
+	if invalid != nil {
+		return invalid
+	}
+	family, err := c.familyID(ctx)
+	if err != nil {
+		return err
+	}
+	var b nl.Batch
+	appendDaemon(&b, family, cmd, &d)
+	return c.execOne(ctx, &b)
 }
 
 // Daemons implements [Client].

@@ -52,6 +52,14 @@ func (c recordedIPVS) Daemons(ctx context.Context) ([]ipvs.Daemon, error) {
 	return readOne(ctx, c.r, "ipvsadm -L --daemon", func() ([]ipvs.Daemon, error) { return c.Client.Daemons(ctx) })
 }
 
+func (c recordedIPVS) StartDaemon(ctx context.Context, d ipvs.Daemon) error {
+	return c.r.one(ctx, "ipvsadm "+d.String(), func() error { return c.Client.StartDaemon(ctx, d) })
+}
+
+func (c recordedIPVS) StopDaemon(ctx context.Context, state ipvs.DaemonState) error {
+	return c.r.one(ctx, "ipvsadm --stop-daemon "+state.String(), func() error { return c.Client.StopDaemon(ctx, state) })
+}
+
 type recordedIPSet struct {
 	ipset.Client
 	r *Recorder

@@ -3,6 +3,8 @@ package ipvstest
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,7 +64,70 @@ func testTimeouts(t *testing.T, c ipvs.Client) {
 }
 
 func testDaemons(t *testing.T, c ipvs.Client) {
-	if all, err := c.Daemons(t.Context()); err != nil || len(all) != 0 {
-		t.Fatalf("%v, error %v", all, err)
+	check := func(want ...ipvs.Daemon) {
+		t.Helper()
+		have, err := c.Daemons(t.Context())
+		slices.SortFunc(have, func(a, b ipvs.Daemon) int { return int(a.State) - int(b.State) })
+		if err != nil || !slices.Equal(have, want) {
+			t.Fatalf("have %v, error %v, want %v", have, err, want)
+		}
 	}
+	refuse := func(err, kind error, op, object string) {
+		t.Helper()
+		var failed *vipkit.OpError
+		if !errors.Is(err, kind) || !errors.As(err, &failed) || failed.Op != op || failed.Object != object {
+			t.Fatalf("got %v, want %v", err, kind)
+		}
+	}
+	start := func(d ipvs.Daemon, kind error) {
+		t.Helper()
+		if err := c.StartDaemon(t.Context(), d); kind != nil {
+			refuse(err, kind, "ipvs start daemon", d.String())
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check()
+	refuse(c.StopDaemon(t.Context(), ipvs.Master), fs.ErrNotExist, "ipvs stop daemon", "--stop-daemon master")
+	master := ipvs.Daemon{State: ipvs.Master, Interface: "lo"}
+	backup := ipvs.Daemon{
+		State: ipvs.Backup, Interface: "lo", SyncID: 255, MaxLen: 10, Group: netip.MustParseAddr("ff02::81"), Port: 9, TTL: 255,
+	}
+	for _, bad := range []ipvs.Daemon{
+		{}, {State: ipvs.Master}, {State: 3, Interface: "lo"}, {State: ipvs.Master, Interface: "sixteen-bytes-ab"},
+		{State: ipvs.Master, Interface: "lo", Group: netip.MustParseAddr("10.0.0.1")},
+	} {
+		start(bad, fs.ErrInvalid)
+	}
+	refuse(c.StopDaemon(t.Context(), 3), fs.ErrInvalid, "ipvs stop daemon", "--stop-daemon 3")
+	start(ipvs.Daemon{State: ipvs.Master, Interface: "nosuch0"}, fs.ErrNotExist)
+
+	start(master, nil)
+	start(master, fs.ErrExist)
+	start(ipvs.Daemon{State: ipvs.Master, Interface: "nosuch0"}, fs.ErrNotExist)
+	master.MaxLen, master.Group, master.Port, master.TTL = 1472, netip.MustParseAddr("224.0.0.81"), 8848, 1
+	check(master)
+	start(backup, nil)
+	backup.MaxLen = 1024 // the least that a backup takes
+	check(master, backup)
+
+	// While one runs there is no destination of the other family, and the reverse.
+	apply(t, c, "-A -t 10.0.0.1:80 -s rr", nil)
+	apply(t, c, "-a -t 10.0.0.1:80 -r [fd00::1]:80 -i -w 1", fs.ErrInvalid)
+	apply(t, c, "-a -t 10.0.0.2:80 -r [fd00::1]:80 -i -w 1", fs.ErrNotExist)
+	apply(t, c, "-d -t 10.0.0.1:80 -r [fd00::1]:80", fs.ErrNotExist)
+	for _, state := range []ipvs.DaemonState{ipvs.Backup, ipvs.Master} {
+		if err := c.StopDaemon(t.Context(), state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check()
+	apply(t, c, "-a -t 10.0.0.1:80 -r [fd00::1]:80 -i -w 1", nil)
+	start(master, fs.ErrInvalid)
+	apply(t, c, "-d -t 10.0.0.1:80 -r [fd00::1]:80", nil)
+	start(master, nil)
+	if err := c.StopDaemon(t.Context(), ipvs.Master); err != nil {
+		t.Fatal(err)
+	}
+	check()
 }

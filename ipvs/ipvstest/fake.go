@@ -28,6 +28,10 @@ type Fake struct {
 	// the error is vipkit.ErrReplyLost: then it is.
 	Fault func(ipvs.Change) error
 
+	// Interfaces are the network interfaces, besides lo, on which a
+	// synchronisation daemon can run, all of an MTU of 1500.
+	Interfaces []string
+
 	mu       sync.Mutex
 	servers  map[ipvs.Key]*server
 	timeouts ipvs.Timeouts // those that were set
@@ -206,6 +210,10 @@ func (f *Fake) change(c ipvs.Change) syscall.Errno {
 	case ipvs.ZeroService:
 		s.zero()
 	default:
+		// The protocol of the synchronisation daemons has one family a connection.
+		if c.Op != ipvs.DeleteDestination && len(f.daemons) > 0 && c.Destination.Addr.Is4() != c.Service.Addr.Is4() {
+			return syscall.EINVAL
+		}
 		return s.change(c.Op, c.Destination)
 	}
 	return 0

@@ -106,11 +106,6 @@ func TestFakeCounters(t *testing.T) {
 			require.Nil(t, fake.Apply(t.Context(), changes[2:]))
 		}
 	}
-	daemon := ipvs.Daemon{State: ipvs.Master, Interface: "eth0"}
-	fake.SetDaemons(daemon)
-	all, err := fake.Daemons(t.Context())
-	require.NoError(t, err)
-	require.Equal(t, []ipvs.Daemon{daemon}, all)
 }
 
 // parseAll reads lines for ipvsadm -R.

@@ -161,3 +161,25 @@ func TestKernelSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, all)
 }
+
+// TestKernelDaemons has ipvsadm show a daemon of ours, and starts and stops one so fast
+// that its thread may never run, whose end the kernel does not acknowledge.
+func TestKernelDaemons(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS, testenv.Dummy, "ipvsadm")
+	c, ns := openIn(t)
+	ns.AddDummy(t, "d0")
+	ns.SetUp(t, "d0")
+	ns.AddAddr(t, "d0", "10.0.0.1/24")
+	daemon := ipvs.Daemon{State: ipvs.Backup, Interface: "d0", SyncID: 7, MaxLen: 1400, Group: netip.MustParseAddr("224.0.0.99"), Port: 8849, TTL: 3}
+	require.NoError(t, c.StartDaemon(t.Context(), daemon))
+	require.Equal(t, "backup sync daemon (mcast=d0, syncid=7, maxlen=1400, group=224.0.0.99, port=8849, ttl=3)\n",
+		ns.Run(t, "ipvsadm", "-L", "--daemon"))
+	require.NoError(t, c.StopDaemon(t.Context(), ipvs.Backup))
+	for range 3 {
+		for _, state := range []ipvs.DaemonState{ipvs.Master, ipvs.Backup} {
+			require.NoError(t, c.StartDaemon(t.Context(), ipvs.Daemon{State: state, Interface: "d0"}))
+			require.NoError(t, c.StopDaemon(t.Context(), state))
+		}
+	}
+	require.Empty(t, ns.Run(t, "ipvsadm", "-L", "--daemon"))
+}

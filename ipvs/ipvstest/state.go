@@ -2,10 +2,12 @@ package ipvstest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -52,11 +54,82 @@ func (f *Fake) Daemons(ctx context.Context) ([]ipvs.Daemon, error) {
 	return slices.Clone(f.daemons), nil
 }
 
-// SetDaemons sets what Daemons returns: vipkit starts none.
-func (f *Fake) SetDaemons(daemons ...ipvs.Daemon) {
+// StartDaemon implements [ipvs.Client]. It answers as start_sync_thread does, in
+// its order (net/netfilter/ipvs/ip_vs_sync.c).
+func (f *Fake) StartDaemon(ctx context.Context, d ipvs.Daemon) error {
+	asked := d
+	fail := func(err error) error { return ipvs.ReadError("ipvs start daemon", asked.String(), err) }
+	if err := cmp.Or(d.Validate(), ctx.Err()); err != nil {
+		return fail(err)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.daemons = slices.Clone(daemons)
+	if f.mixed() {
+		return fail(syscall.EINVAL)
+	}
+	if d.Interface != "lo" && !slices.Contains(f.Interfaces, d.Interface) {
+		return fail(syscall.ENODEV)
+	}
+	if slices.ContainsFunc(f.daemons, func(other ipvs.Daemon) bool { return other.State == d.State }) {
+		return fail(syscall.EEXIST)
+	}
+	f.daemons = append(f.daemons, completed(d))
+	slices.SortFunc(f.daemons, func(a, b ipvs.Daemon) int { return cmp.Compare(a.State, b.State) })
+	return nil
+}
+
+// completed returns the daemon with the kernel's choice where it had none.
+func completed(d ipvs.Daemon) ipvs.Daemon {
+	if !d.Group.IsValid() {
+		d.Group = netip.AddrFrom4([4]byte{224, 0, 0, 81})
+	}
+	headers := 20 + 8
+	if d.Group.Is6() {
+		headers = 40 + 8
+	}
+	mtu, least := 1500, 1
+	if d.State == ipvs.Backup {
+		least = 1024
+		if d.Interface == "lo" {
+			mtu = 65535
+		}
+	}
+	if d.MaxLen == 0 {
+		d.MaxLen = uint16(mtu - headers)
+	}
+	d.MaxLen = uint16(min(max(int(d.MaxLen), least), 65535-headers))
+	d.Port, d.TTL = cmp.Or(d.Port, 8848), cmp.Or(d.TTL, 1)
+	return d
+}
+
+// mixed reports whether any destination has another family than its virtual server.
+func (f *Fake) mixed() bool {
+	for k, s := range f.servers {
+		for dk := range s.destinations {
+			if dk.Addr.Is4() != k.Addr.Is4() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// StopDaemon implements [ipvs.Client].
+func (f *Fake) StopDaemon(ctx context.Context, state ipvs.DaemonState) error {
+	err := cmp.Or(state.Validate(), ctx.Err())
+	if err == nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		running := len(f.daemons)
+		f.daemons = slices.DeleteFunc(f.daemons, func(d ipvs.Daemon) bool { return d.State == state })
+		if len(f.daemons) == running {
+			err = syscall.ESRCH
+		}
+	}
+	if err != nil {
+		return ipvs.ReadError("ipvs stop daemon", "--stop-daemon "+state.String(), err)
+	}
+	return nil
 }
 
 // zero zeroes the counters, not the connections.
