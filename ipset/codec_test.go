@@ -1,6 +1,7 @@
 package ipset
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -131,4 +132,70 @@ func TestLayoutValidates(t *testing.T) {
 		}
 	}
 	require.Greater(t, valid, 50)
+}
+
+// TestDecodeMany shows that an entry is read the same whatever was read before it.
+func TestDecodeMany(t *testing.T) {
+	v4 := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("255.1.2.3")}
+	v6 := []netip.Addr{netip.MustParseAddr("fd00::1"), netip.MustParseAddr("fd00::2"), netip.MustParseAddr("::ffff:10.0.0.1")}
+	cidrs := []int{-1, 0, 8, 32, 33, 128, 129}
+	for _, typ := range []Type{HashIP, HashNet, HashIPPort, HashIPPortIP, HashIPPortNet, BitmapPort} {
+		for family, addrs := range map[vipkit.Family][]netip.Addr{vipkit.IPv4: v4, vipkit.IPv6: v6} {
+			s := Set{Type: typ, Family: family}
+			p, _ := typ.parts()
+			random := rand.New(rand.NewPCG(1, uint64(family)))
+			var b nl.Batch
+			one := func() []byte {
+				b.Reset()
+				b.Begin(0, 0)
+				ip := func(attr, cidr uint16, net bool) {
+					at := b.Nest(attr)
+					a := addrs[random.IntN(len(addrs))]
+					b.Addr(map[bool]uint16{true: ipv4, false: ipv6}[a.Is4()]|netOrder, a)
+					b.EndNest(at)
+					if bits := cidrs[random.IntN(len(cidrs))]; bits >= 0 && net {
+						b.U8(cidr, uint8(bits))
+					}
+				}
+				if random.IntN(20) == 0 {
+					b.Be32(dataFlags|netOrder, flagNoMatch)
+				}
+				if p.addr || p.net {
+					ip(dataIP, dataCIDR, p.net)
+				}
+				if p.port || p.proto || random.IntN(20) == 0 {
+					b.Be16(dataPort|netOrder, uint16(random.Uint32()))
+				}
+				if p.proto {
+					b.U8(dataProto, uint8(random.Uint32()))
+				}
+				if p.addr2 || p.net2 {
+					ip(dataIP2, dataCIDR2, p.net2)
+				}
+				b.End()
+				return b.Message(0)
+			}
+			var shape stencil
+			var have CountedEntry
+			taken := 0
+			for range 3000 {
+				data := one()
+				var want CountedEntry
+				ok := want.decode(&s, p, data)
+				if shape.take(&have, data) {
+					require.True(t, ok, "% x", data)
+					taken++
+				} else if have = (CountedEntry{}); ok {
+					have = want
+					shape.learn(&s, data)
+				}
+				if ok {
+					require.Equal(t, want, have, "% x", data)
+				} else {
+					shape = stencil{}
+				}
+			}
+			require.Greater(t, taken, 100, "%v %v", typ, family)
+		}
+	}
 }

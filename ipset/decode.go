@@ -125,14 +125,21 @@ func (s *Set) addExtra(words string) {
 func decodeEntries(s *Set, adt []byte, yield func(*CountedEntry) bool) (more bool, err error) {
 	p, _ := s.Type.parts()
 	var e CountedEntry
+	var shape stencil
 	for len(adt) > 0 {
 		a, rest, ok := nl.Next(adt)
 		adt = rest
 		if ok && a.Type != attrData {
 			continue
 		}
-		if !ok || !e.decode(s, p, a.Data) {
+		if !ok {
 			return false, errMalformed
+		}
+		if !shape.take(&e, a.Data) {
+			if !e.decode(s, p, a.Data) {
+				return false, errMalformed
+			}
+			shape.learn(s, a.Data)
 		}
 		if !yield(&e) {
 			return false, nil
