@@ -367,3 +367,38 @@ func TestWhatTheKernelSelects(t *testing.T) {
 		require.Equal(t, want, bytes.Contains(b.Message(0), m.OriginalDst.Addr().AsSlice()) && bytes.Contains(b.Message(0), []byte{0, 53}), text)
 	}
 }
+
+func TestEncodeManyAsOne(t *testing.T) {
+	var flows []*Flow
+	add := func(p vipkit.Protocol, client, endpoint string, icmp ICMP) {
+		to, from := netip.MustParseAddrPort(client), netip.MustParseAddrPort(endpoint)
+		tuple := Tuple{Src: from, Dst: to, ICMP: icmp}
+		n := uint32(len(flows)) + 1
+		flows = append(flows, &Flow{Protocol: p, Original: Tuple{Src: to, Dst: from, ICMP: icmp}, Reply: tuple, ReplyZone: uint16(n), ID: n << 20})
+	}
+	for _, p := range []vipkit.Protocol{vipkit.UDP, vipkit.TCP, vipkit.SCTP, ICMP4, udplite, 50} {
+		v4, v6 := []string{"10.0.0.1:1", "10.0.0.2:513", "[fd00::1]:2", "[fd00::2]:3"}, "[fd00::3]:4"
+		for _, client := range v4 {
+			switch {
+			case p == ICMP4:
+				add(ICMP4, "10.0.0.1:0", "10.0.0.9:0", ICMP{Type: 8, ID: 7})
+				add(ICMP6, "[fd00::1]:0", "[fd00::2]:0", ICMP{Type: 128, ID: 8})
+			case p == 50:
+				add(p, "10.0.0.1:0", "10.0.0.9:0", ICMP{})
+			case client[0] == '[':
+				add(p, client, v6, ICMP{})
+			default:
+				add(p, client, "10.1.2.3:65535", ICMP{})
+			}
+		}
+	}
+	var many nl.Batch
+	appendDeletes(&many, flows)
+	require.Equal(t, len(flows), many.Len())
+	for i, f := range flows {
+		require.NoError(t, f.Validate())
+		var one nl.Batch
+		appendDelete(&one, f)
+		require.Equal(t, one.Message(0), many.Message(i), "%v", f)
+	}
+}

@@ -98,7 +98,8 @@ func (c *Conn) Delete(ctx context.Context, flows []Flow) (int, error) {
 	var errs []error
 	valid := make([]*Flow, 0, len(flows))
 	for i := range flows {
-		if err := flows[i].Validate(); err != nil {
+		if !flows[i].valid() {
+			err := flows[i].Validate()
 			errs = append(errs, &vipkit.OpError{Op: "conntrack delete", Object: flows[i].String(), Kind: fs.ErrInvalid, Err: err})
 			continue
 		}
@@ -145,9 +146,7 @@ func (c *Conn) deletePart(ctx context.Context, b *nl.Batch, flows []*Flow) (int,
 // exec sends one deletion a flow. err is why not all were sent.
 func (c *Conn) exec(ctx context.Context, b *nl.Batch, flows []*Flow) (deleted int, lost []*Flow, errs []error, err error) {
 	b.Reset()
-	for _, f := range flows {
-		appendDelete(b, f)
-	}
+	appendDeletes(b, flows)
 	deleted = len(flows)
 	err = c.nl.Exec(ctx, b, func(f nl.Failure) {
 		deleted--

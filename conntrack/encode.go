@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/vipkit/vipkit"
@@ -67,6 +68,47 @@ func appendDelete(b *nl.Batch, f *Flow) {
 	b.Be16(attrZone, f.ReplyZone)
 	b.Be32(attrID, f.ID)
 	b.End()
+}
+
+// appendDeletes appends the deletion of each flow, all valid. Those after one of the
+// same shape are copies of its message with other values, which takes a third of the
+// time.
+func appendDeletes(b *nl.Batch, flows []*Flow) {
+	shape := 0 // the length of the addresses in the message before; zero: something else
+	for _, f := range flows {
+		size := f.Reply.Src.Addr().BitLen() / 8
+		switch {
+		case f.Protocol == ICMP4 || f.Protocol == ICMP6:
+			appendDelete(b, f)
+			shape = 0
+		case size == shape:
+			patchDelete(b.Append(b.Last()), f, size)
+		default:
+			appendDelete(b, f)
+			shape = size
+		}
+	}
+}
+
+// patchDelete puts a flow into a message of appendDelete about another one that is
+// not of ICMP either, with addresses of the same size.
+func patchDelete(p []byte, f *Flow, size int) {
+	const src = 32 // behind nlmsghdr, nfgenmsg, two nests and the address's header
+	dst := src + size + 4
+	proto := dst + size + 4 + 4
+	sport, dport, zone, id := proto+8, proto+16, proto+24, proto+32
+	if size == 4 {
+		*(*[4]byte)(p[src:]) = f.Reply.Src.Addr().As4()
+		*(*[4]byte)(p[dst:]) = f.Reply.Dst.Addr().As4()
+	} else {
+		*(*[16]byte)(p[src:]) = f.Reply.Src.Addr().As16()
+		*(*[16]byte)(p[dst:]) = f.Reply.Dst.Addr().As16()
+	}
+	p[proto] = uint8(f.Protocol)
+	binary.BigEndian.PutUint16(p[sport:], f.Reply.Src.Port())
+	binary.BigEndian.PutUint16(p[dport:], f.Reply.Dst.Port())
+	binary.BigEndian.PutUint16(p[zone:], f.ReplyZone)
+	binary.BigEndian.PutUint32(p[id:], f.ID)
 }
 
 // appendDump appends the request for all flows that the filter selects, and

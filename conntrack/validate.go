@@ -64,7 +64,7 @@ func validateAddr(field string, a netip.Addr) error {
 
 // Validate reports every reason why the kernel cannot have such a flow.
 func (f Flow) Validate() error {
-	if f.Protocol != 0 && f.Original.valid(f.Protocol) && f.Reply.valid(f.Protocol) && f.Original.Src.Addr().Is4() == f.Reply.Src.Addr().Is4() {
+	if f.valid() {
 		return nil // without an allocation
 	}
 	var errs []error
@@ -76,6 +76,10 @@ func (f Flow) Validate() error {
 		errs = append(errs, fmt.Errorf("reply src: %v is of another family than %v", r, o))
 	}
 	return errors.Join(errs...)
+}
+
+func (f *Flow) valid() bool {
+	return f.Protocol != 0 && f.Original.valid(f.Protocol) && f.Reply.valid(f.Protocol) && f.Original.Src.Addr().Is4() == f.Reply.Src.Addr().Is4()
 }
 
 func (t Tuple) validate(field string, p vipkit.Protocol) error {
