@@ -49,15 +49,16 @@ func (c *Conn) list(ctx context.Context, link string, index uint32, family uint8
 	defer c.requests.Put(b)
 	appendList(b, index, family, means)
 	for m, err := range c.nl.Query(ctx, b) {
-		if errno := syscall.Errno(0); family == unix.AF_INET6 && errors.As(err, &errno) && noFamily(errno) {
-			return true
-		}
 		var a Address
 		ok := false
 		if err == nil {
 			a, ok, err = parse(m, index, family)
 		}
 		if err != nil {
+			var errno syscall.Errno
+			if family == unix.AF_INET6 && errors.As(err, &errno) && noFamily(errno) {
+				return true
+			}
 			yield(Address{}, listError(ctx, link, means, err))
 			return false
 		}

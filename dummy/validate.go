@@ -50,6 +50,9 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // Validate reports an address that cannot be a virtual address.
 func (a Address) Validate() error {
+	if a.Addr.Is4() && a.Means <= ByRoute && usual(a.Addr.As4()) {
+		return nil // soon, for most of many
+	}
 	var reason string
 	switch {
 	case !a.Addr.IsValid():
@@ -72,6 +75,12 @@ func (a Address) Validate() error {
 		return nil
 	}
 	return fmt.Errorf("virtual address %q: %s", strings.TrimPrefix(a.Addr.String(), "invalid IP"), reason)
+}
+
+// usual reports whether an address is in no block that has one of those in it that
+// are refused.
+func usual(a [4]byte) bool {
+	return a[0] != 0 && a[0] != 127 && a[0] < 224 && (a[0] != 169 || a[1] != 254)
 }
 
 // Validate reports a change that no client carries out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -100,7 +101,7 @@ func (w *writer) run(first int) (last int) {
 func (w *writer) exec(ctx context.Context, first, last int) {
 	b := w.conn.batch()
 	defer w.conn.requests.Put(b)
-	w.sent = w.sent[:0]
+	w.sent = slices.Grow(w.sent[:0], last-first)
 	for i := first; i < last; i++ {
 		if err := w.changes[i].Validate(); err != nil {
 			w.fail(i, &vipkit.OpError{Kind: fs.ErrInvalid, Err: err})
