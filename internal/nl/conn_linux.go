@@ -22,7 +22,7 @@ type Conn struct {
 	stale bool   // a dump was abandoned before its end
 	buf   []byte // for replies of Exec
 
-	slabs           sync.Pool // of *slab, for replies of Query
+	slabs           slabs // for replies of Query
 	messages, sends atomic.Int64
 }
 
@@ -53,6 +53,37 @@ type slab struct {
 	used int
 }
 
+// slabs are those that are not in use. Some are kept for good, which a sync.Pool
+// does not do: memory that is new to the process costs more to touch, page by page,
+// than what the kernel writes into it.
+type slabs struct {
+	mu   sync.Mutex
+	kept []*slab
+}
+
+// keepSlabs is how many: 1 MiB.
+const keepSlabs = 8
+
+func (p *slabs) get() *slab {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.kept); n > 0 {
+		s := p.kept[n-1]
+		p.kept = p.kept[:n-1]
+		s.used = 0
+		return s
+	}
+	return new(slab)
+}
+
+func (p *slabs) put(s *slab) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.kept) < keepSlabs {
+		p.kept = append(p.kept, s)
+	}
+}
+
 // Open opens a socket.
 func Open(cfg Config) (*Conn, error) {
 	s, err := openSocket(cfg)
@@ -68,7 +99,6 @@ func Open(cfg Config) (*Conn, error) {
 
 func newConn(s socket) *Conn {
 	c := &Conn{s: s, part: bufSize, turn: make(chan struct{}, 1)}
-	c.slabs.New = func() any { return new(slab) }
 	c.turn <- struct{}{}
 	return c
 }

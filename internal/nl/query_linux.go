@@ -23,7 +23,7 @@ func (c *Conn) Query(ctx context.Context, b *Batch) iter.Seq2[Message, error] {
 		var seq uint32
 		free := func() {
 			for _, s := range slabs {
-				c.slabs.Put(s)
+				c.slabs.put(s)
 			}
 		}
 		read := func() (err error) {
@@ -57,8 +57,7 @@ func (c *Conn) query(ctx context.Context, b *Batch) (slabs []*slab, seq uint32, 
 	var s *slab
 	seq, err = c.exchange(ctx, b, func() []byte {
 		if s == nil || slabSize-s.used < slabRoom {
-			s = c.slabs.Get().(*slab)
-			s.used = 0
+			s = c.slabs.get()
 			slabs = append(slabs, s)
 		}
 		return s.data[s.used:]
