@@ -40,17 +40,19 @@ func TestKernelIPVS(t *testing.T) {
 	testenv.RequireKernel(t, testenv.IPVS, "ipvsadm")
 	n := scale(10_000)
 	w := newIPVSWork(n)
+	some, share := fewer(n, 10)
+	few := newIPVSWork(some)
 	compare(t, comparison{
 		facility: "ipvs",
 		jobs: []job{
-			{writeServers, n, 1.2}, {setWeights, n * perService, 0},
-			{readServers, n * (1 + perService), 1.3}, {deleteServers, n, 0},
+			{name: writeServers, objects: n, bar: 1.2}, {name: setWeights, objects: n * perService},
+			{name: readServers, objects: n * (1 + perService), bar: 1.3}, {name: deleteServers, objects: n},
 		},
 		contenders: []contender{
 			{open: w.ours},
 			{open: w.floor},
-			{open: w.moby, slow: true},
-			{open: w.ipvsadm, slow: true},
+			{open: few.moby, slow: true, share: share},
+			{open: few.ipvsadm, slow: true, share: share},
 		},
 	})
 }
