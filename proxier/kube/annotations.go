@@ -124,24 +124,25 @@ func readSchedulerFlags(v string, s *settings) error {
 }
 
 // readAnnotations reads those of a Service or an EndpointSlice that begin with
-// our prefix. One that has a fault counts as absent.
-func readAnnotations(all map[string]string, ofSlice bool, f *objectFaults) settings {
-	var s settings
-	for _, name := range ownAnnotations(all) {
+// our prefix, and returns nil if none does. One that has a fault counts as absent.
+func readAnnotations(all map[string]string, ofSlice bool, f *objectFaults) *settings {
+	names := ownAnnotations(all)
+	if len(names) == 0 {
+		return nil
+	}
+	s := new(settings)
+	for _, name := range names {
 		a, known := annotations[name]
-		path := annotationField(name)
-		switch {
-		case !known || ofSlice && !a.slice:
-			f.add(path, "unknown, want one of %s", strings.Join(annotationNames(ofSlice), ", "))
+		if !known || ofSlice && !a.slice {
+			f.add(annotationField(name), "unknown, want one of %s", strings.Join(annotationNames(ofSlice), ", "))
 			continue
-		default:
-			read := s
-			if err := a.read(all[AnnotationPrefix+name], &read); err != nil {
-				f.wrap(path, err)
-				continue
-			}
-			s = read
 		}
+		read := *s
+		if err := a.read(all[AnnotationPrefix+name], &read); err != nil {
+			f.wrap(annotationField(name), err)
+			continue
+		}
+		*s = read
 	}
 	switch l := &s.load; {
 	case l.lower > 0 && l.upper == 0:

@@ -24,14 +24,14 @@ type candidate struct {
 	proxier.Endpoint
 
 	hints *discoveryv1.EndpointHints
-	load  load // of its slice
+	slice *settings
 }
 
 // readSlice reads a slice of IP addresses. Whatever in it has a fault is left
 // out.
 func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpointSlice {
 	var read endpointSlice
-	load := readAnnotations(s.Annotations, true, f).load
+	settings := readAnnotations(s.Annotations, true, f)
 	family := vipkit.IPv4
 	switch s.AddressType {
 	case discoveryv1.AddressTypeIPv4:
@@ -59,7 +59,7 @@ func readSlice(s *discoveryv1.EndpointSlice, node Node, f *objectFaults) endpoin
 			f.wrap(field("endpoints", i, "addresses[0]"), err)
 			continue
 		}
-		read.endpoints = append(read.endpoints, readEndpoint(e, addr, node, load))
+		read.endpoints = append(read.endpoints, readEndpoint(e, addr, node, settings))
 	}
 	return read
 }
@@ -84,7 +84,7 @@ func readSlicePort(p discoveryv1.EndpointPort, i int, f *objectFaults) (serviceP
 
 // readEndpoint gives absent conditions the meaning that the API gives them
 // (discovery.k8s.io/v1, EndpointConditions).
-func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node, load load) candidate {
+func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node, slice *settings) candidate {
 	return candidate{
 		Endpoint: proxier.Endpoint{
 			Addr:        addr,
@@ -94,7 +94,7 @@ func readEndpoint(e discoveryv1.Endpoint, addr netip.Addr, node Node, load load)
 			Terminating: deref(e.Conditions.Terminating, false),
 		},
 		hints: e.Hints,
-		load:  load,
+		slice: slice,
 	}
 }
 
@@ -134,7 +134,7 @@ func (s serviceSpec) endpoints(p servicePort, from []endpointSlice, node Node) [
 	}
 	endpoints := make([]proxier.Endpoint, len(found))
 	for i, c := range found {
-		l := c.load.or(s.settings.load)
+		l := loadOf(s.settings, c.slice)
 		endpoints[i] = c.Endpoint
 		endpoints[i].Weight, endpoints[i].Upper, endpoints[i].Lower = deref(l.weight, 1), l.upper, l.lower
 	}

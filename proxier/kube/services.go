@@ -60,7 +60,7 @@ func Services(objects *Objects, node Node) ([]proxier.Service, error) {
 	for _, s := range sorted(objects.Services) {
 		of := ref{kindService, s.Namespace, s.Name}
 		f := objects.faultsOf(of)
-		services = append(services, translate(s, slicesOf[of], node, f)...)
+		services = translate(services, s, slicesOf[of], node, f)
 		faults = append(faults, f.list...)
 	}
 	slices.SortFunc(services, byName)
@@ -81,23 +81,23 @@ func serviceOf(s *discoveryv1.EndpointSlice) (ref, bool) {
 	return of, of.name != "" && !othersObject(s) && s.AddressType != discoveryv1.AddressTypeFQDN
 }
 
-// translate returns the ports of a Service as the proxier wants them: none if
+// translate appends the ports of a Service as the proxier wants them: none if
 // they are not for the proxy, or if there is a fault.
-func translate(s *corev1.Service, from []endpointSlice, node Node, f *objectFaults) []proxier.Service {
+func translate(services []proxier.Service, s *corev1.Service, from []endpointSlice, node Node, f *objectFaults) []proxier.Service {
 	if othersObject(s) || isHeadless(s) || s.Spec.Type == corev1.ServiceTypeExternalName {
-		return nil
+		return services
 	}
 	spec := readService(s, f)
 	if len(f.list) > 0 {
-		return nil
+		return services
 	}
-	services := make([]proxier.Service, len(spec.ports))
+	before := len(services)
 	for i, p := range spec.ports {
-		services[i] = spec.service(p, from, node)
-		spec.settings.checkEndpoints(&services[i], i, p, f)
+		services = append(services, spec.service(p, from, node))
+		spec.settings.checkEndpoints(&services[before+i], i, p, f)
 	}
 	if len(f.list) > 0 {
-		return nil
+		return services[:before]
 	}
 	return services
 }

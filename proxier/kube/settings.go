@@ -8,7 +8,8 @@ import (
 	"github.com/vipkit/vipkit/proxier"
 )
 
-// settings are what annotations of a Service say.
+// settings are what annotations of a Service or an EndpointSlice say. Nil says
+// nothing.
 type settings struct {
 	scheduler string
 	// flags are those of the scheduler, and flagsOf is the scheduler that they
@@ -29,14 +30,19 @@ type load struct {
 	upper, lower uint32
 }
 
-// or returns what l says, and where it says nothing, what the Service does. The
-// thresholds go together: a lower one means nothing without its upper one.
-func (l load) or(service load) load {
-	if l.weight == nil {
-		l.weight = service.weight
+// loadOf returns what an endpoint can take, of which its Service and its slice
+// both speak: the slice's word counts. The thresholds go together, as a lower one
+// means nothing without its upper one.
+func loadOf(service, slice *settings) load {
+	var l load
+	if service != nil {
+		l = service.load
 	}
-	if l.upper == 0 {
-		l.upper, l.lower = service.upper, service.lower
+	if slice != nil && slice.load.weight != nil {
+		l.weight = slice.load.weight
+	}
+	if slice != nil && slice.load.upper != 0 {
+		l.upper, l.lower = slice.load.upper, slice.load.lower
 	}
 	return l
 }
@@ -65,7 +71,10 @@ func (w forwarding) translates() bool {
 // check adds the faults that a Service's annotations have together with each
 // other and with its fields. Those that are wrong by themselves are absent from
 // s, but not from the Service: nothing more is said of them.
-func (s settings) check(spec *serviceSpec, all map[string]string, f *objectFaults) {
+func (s *settings) check(spec *serviceSpec, all map[string]string, f *objectFaults) {
+	if s == nil {
+		return
+	}
 	wrong := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return f.has(annotationField(n)) })
 	}
@@ -105,8 +114,8 @@ func (s settings) check(spec *serviceSpec, all map[string]string, f *objectFault
 
 // checkEndpoints adds a fault if the way of forwarding does not reach the
 // endpoints of the i-th port.
-func (s settings) checkEndpoints(of *proxier.Service, i int, p servicePort, f *objectFaults) {
-	if s.forwarding.translates() {
+func (s *settings) checkEndpoints(of *proxier.Service, i int, p servicePort, f *objectFaults) {
+	if s == nil || s.forwarding.translates() {
 		return
 	}
 	for _, e := range of.Endpoints {
@@ -119,7 +128,10 @@ func (s settings) checkEndpoints(of *proxier.Service, i int, p servicePort, f *o
 }
 
 // apply writes into the service what the annotations say.
-func (s settings) apply(to *proxier.Service) {
+func (s *settings) apply(to *proxier.Service) {
+	if s == nil {
+		return
+	}
 	to.Scheduler, to.Flags = s.scheduler, s.flags
 	if s.onePacket && to.Protocol == vipkit.UDP {
 		to.Flags |= ipvs.OnePacket

@@ -25,7 +25,7 @@ type serviceSpec struct {
 	affinity        proxier.Affinity
 	healthCheckPort uint16 // zero: none
 	allReady        bool   // spec.publishNotReadyAddresses
-	settings        settings
+	settings        *settings
 }
 
 type servicePort struct {

@@ -46,7 +46,7 @@ func (e *tracked) read(node Node) []proxier.Service {
 		return nil
 	}
 	f := &objectFaults{of: e.of}
-	want := translate(e.object, from, node, f)
+	want := translate(nil, e.object, from, node, f)
 	slices.SortFunc(want, byName)
 	e.faults = f.list
 	return want

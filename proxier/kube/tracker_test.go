@@ -277,6 +277,36 @@ func randomSlice(r *rand.Rand) *discoveryv1.EndpointSlice {
 	return s
 }
 
+// TestTrackerDump: a real cluster, object by object, comes to what Services makes
+// of it, on each node, and goes again.
+func TestTrackerDump(t *testing.T) {
+	objects := readDump(t)
+	var events []metav1.Object
+	for _, s := range objects.Services {
+		events = append(events, s)
+	}
+	for _, s := range objects.EndpointSlices {
+		events = append(events, s)
+	}
+	r := rand.New(rand.NewPCG(testenv.Seed(t), 0))
+	for _, name := range objects.NodeNames() {
+		node, err := objects.Node(name)
+		require.NoError(t, err)
+		f := newFollower(node)
+		r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+		for _, o := range events {
+			f.set(o)
+			f.changes(t)
+		}
+		require.Len(t, f.have, 21)
+		for _, o := range events {
+			f.delete(o)
+			f.changes(t)
+		}
+		require.Empty(t, f.have)
+	}
+}
+
 // TestTrackerFault: a Service with a fault stays as it was, its fault stays until
 // it is right or gone, and the others go on.
 func TestTrackerFault(t *testing.T) {
