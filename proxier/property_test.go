@@ -76,8 +76,10 @@ func randomFrontends(r *rand.Rand, s *proxier.Service, port uint16) {
 	add(proxier.ExternalIP, "203.0.113.10")
 	add(proxier.LoadBalancerIP, "203.0.113.20")
 	add(proxier.LoadBalancerIP, "2001:db8::20")
-	add(proxier.NodePort, "0.0.0.0")
-	add(proxier.NodePort, "::")
+	if r.IntN(2) == 0 {
+		add(proxier.NodePort, "0.0.0.0")
+		add(proxier.NodePort, "::")
+	}
 	if r.IntN(4) == 0 {
 		s.Frontends = append(s.Frontends, proxier.Frontend{Kind: proxier.HostPort, Addr: netip.IPv4Unspecified(), Port: port + 1000})
 	}
@@ -120,8 +122,10 @@ func randomPolicies(r *rand.Rand, s *proxier.Service) {
 		s.HealthCheckPort = uint16(32000 + r.IntN(2)) // some share one
 	}
 	ways := 6
-	if slices.ContainsFunc(s.Frontends, func(f proxier.Frontend) bool { return f.Kind == proxier.HostPort }) {
-		ways = 1 // it has another port
+	if slices.ContainsFunc(s.Frontends, func(f proxier.Frontend) bool {
+		return f.Kind == proxier.NodePort || f.Kind == proxier.HostPort
+	}) {
+		ways = 1 // endpoints do not hold the host's own addresses
 	}
 	switch r.IntN(ways) {
 	case 0:

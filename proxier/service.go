@@ -135,9 +135,11 @@ const (
 	// Direct leaves the packet as it is and sends it to the endpoint's link
 	// address; the answer goes straight to the client. The endpoint must be a
 	// neighbour of this host, and hold the virtual address quietly (package
-	// realserver). Ports are not translated, nobody gets source NAT, and this
-	// host itself is no client: the answer would come from an address of its
-	// own.
+	// realserver), so node ports and host ports cannot be had. Ports are not
+	// translated, nobody gets source NAT, and neither this host nor an endpoint
+	// is a client: the answer would come from an address of their own.
+	// Conntrack sees one direction only: when the service goes, its connections
+	// are cut.
 	Direct
 	// Tunnel sends the packet as it is inside another one, to an endpoint
 	// anywhere. Otherwise it is as Direct.

@@ -70,6 +70,9 @@ func TestServiceValidate(t *testing.T) {
 		}, "frontends[0].addr: 127.0.0.1 is a loopback"},
 		{"way of forwarding", func(s *proxier.Service) { s.Forward = 7 }, "forward: proxier.Forward(7)"},
 		{"direct to another port", func(s *proxier.Service) { s.Forward = proxier.Direct }, "forward: Direct does not translate ports, but frontends[0] has 80 and endpoints[0] 8080"},
+		{"direct node port", func(s *proxier.Service) {
+			s.Forward, s.Frontends[0] = proxier.Direct, proxier.Frontend{Kind: proxier.NodePort, Addr: addr("0.0.0.0"), Port: 8080}
+		}, "forward: Direct needs a virtual address, which endpoints hold too: frontends[0] is a NodePort"},
 		{"full NAT and policy Local", func(s *proxier.Service) { s.Forward, s.External = proxier.FullNAT, proxier.Local }, "forward: FullNAT hides the client's address"},
 		{"tunnel of nothing", func(s *proxier.Service) { s.Tunnel.Type = ipvs.GRE }, "tunnel: is for forward Tunnel only"},
 		{"gue without port", func(s *proxier.Service) { s.Forward, s.Tunnel.Type = proxier.Tunnel, ipvs.GUE }, "tunnel: "},

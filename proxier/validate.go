@@ -122,6 +122,10 @@ func (s Service) validateForward(f *faults) {
 	}
 	if !s.Forward.translates() {
 		for i, fe := range s.Frontends {
+			if !fe.Kind.virtual() {
+				f.add("forward: %v needs a virtual address, which endpoints hold too: frontends[%d] is a %v", s.Forward, i, fe.Kind)
+				continue
+			}
 			for j, e := range s.Endpoints {
 				if e.Port != fe.Port && e.Addr.Is4() == fe.Addr.Is4() {
 					f.add("forward: %v does not translate ports, but frontends[%d] has %d and endpoints[%d] %d", s.Forward, i, fe.Port, j, e.Port)
