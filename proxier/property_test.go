@@ -137,10 +137,10 @@ func randomPolicies(r *rand.Rand, s *proxier.Service) {
 	}
 	if s.Forward == proxier.Direct || s.Forward == proxier.Tunnel { // no port is translated
 		for i := range s.Frontends {
-			s.Frontends[i].Port = 8080 + uint16(s.Name[len(s.Name)-1]) - '0'
+			s.Frontends[i].Port = 8500 + uint16(s.Name[len(s.Name)-1]) - '0'
 		}
 		for i := range s.Endpoints {
-			s.Endpoints[i].Port = 8080 + uint16(s.Name[len(s.Name)-1]) - '0'
+			s.Endpoints[i].Port = 8500 + uint16(s.Name[len(s.Name)-1]) - '0'
 		}
 	}
 }
