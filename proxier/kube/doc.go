@@ -47,8 +47,8 @@
 // might open it to the wrong clients. A fault in an EndpointSlice costs that
 // endpoint or port, as if it were not ready, or that annotation. A Service that is
 // left out is not one that was deleted: who removes what is missing looks at the
-// error first. A Tracker does. Unknown fields are tolerated, as newer API servers
-// have more; values of the wrong type are not.
+// error first, and a Tracker keeps what it had. Unknown fields are tolerated, as
+// newer API servers have more; values of the wrong type are not.
 //
 // # Testing
 //

@@ -41,6 +41,9 @@ const labelProxyName = "service.kubernetes.io/service-proxy-name"
 // failing that hints are ignored. They are how spec.trafficDistribution reaches a
 // proxy: the EndpointSlice controller writes them, and its value is not read here.
 //
+// The health check's node port counts with type LoadBalancer and external policy
+// Local only. Session affinity that says no timeout has three hours.
+//
 // The error joins an [*ObjectError] for each fault. The services beside it are
 // right; a Service that is missing from them for a fault is named by it.
 func Services(objects *Objects, node Node) ([]proxier.Service, error) {

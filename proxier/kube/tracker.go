@@ -123,7 +123,9 @@ func (t *Tracker) Changes() (proxier.Changes, error) {
 
 // All returns all services, sorted by name and the caller's own, for
 // [proxier.Proxier.ApplyServices]: at the start, and after a failure. The next
-// Changes are those since then. The error is that of Changes.
+// Changes are those since then. The error is that of Changes. A Service that has
+// had a fault ever since the start is not among them, and ApplyServices would
+// remove what an earlier process wrote for it: look at the error first.
 func (t *Tracker) All() ([]proxier.Service, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
