@@ -33,6 +33,7 @@ var (
 	missingChain = regexp.MustCompile("(?:Chain|goto) '([^']+)' (?:does not exist|is not a chain)")
 	missingXt    = regexp.MustCompile(`(?m)^.*Extension (\w+) revision \d+ not supported, missing kernel module\??\n?`)
 	noReason     = regexp.MustCompile(`line \d+ failed$|failed \(No such file or directory\)|^$`)
+	kernelAnswer = regexp.MustCompile(`(?m)line \d+: \w+ failed \(.*$`)
 	toolName     = regexp.MustCompile(`^ip6?tables(-nft|-legacy)?(-restore|-save)?( v[0-9.]+ \((nf_tables|legacy)\))?: *`)
 )
 
@@ -90,6 +91,9 @@ func classify(stderr string) failure {
 	if m := missingChain.FindStringSubmatch(stderr); m != nil {
 		f.chain, f.kind = m[1], fs.ErrInvalid
 		return f
+	}
+	if first := kernelAnswer.FindString(stderr); first != "" {
+		stderr = first // what is behind it may be its consequence
 	}
 	for _, m := range messages {
 		if strings.Contains(stderr, m.text) {

@@ -42,6 +42,8 @@ func TestClassify(t *testing.T) {
 			failure{line: 2, kind: fs.ErrInvalid, detail: "line 2: RULE_APPEND failed (No such file or directory): rule in chain INPUT"}},
 		{nft + "\nline 3: RULE_APPEND failed (Invalid argument): rule in chain G\nline 4: RULE_APPEND failed (Invalid argument): rule in chain G\n",
 			failure{line: 3, kind: fs.ErrInvalid, detail: "line 3: RULE_APPEND failed (Invalid argument): rule in chain G; line 4: RULE_APPEND failed (Invalid argument): rule in chain G"}},
+		{nft + "\nline 3: RULE_INSERT failed (No such file or directory): rule in chain A\nline 4: RULE_DELETE failed (No such file or directory): rule in chain A\n",
+			failure{line: 3, kind: fs.ErrInvalid, detail: "line 3: RULE_INSERT failed (No such file or directory): rule in chain A; line 4: RULE_DELETE failed (No such file or directory): rule in chain A"}},
 		{nft + "Could not fetch rule set generation id: Permission denied (you must be root)\n",
 			failure{kind: fs.ErrPermission, detail: "Could not fetch rule set generation id: Permission denied (you must be root)"}},
 		{nft + "iptables-nft-restore: line 1 table name 'bogus' invalid\nError occurred at line: 1\n" + hint,

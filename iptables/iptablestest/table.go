@@ -32,8 +32,8 @@ type rule struct {
 	text     iptables.Rule
 	spec     iptables.Spec
 	counters iptables.Counters
-	// Of the restore under way: whether it added the rule, and the edit that put
-	// another one in front of it.
+	// Of the restore under way: whether it added the rule, and the first edit that
+	// put another one in front of it.
 	added bool
 	front *iptables.Edit
 }
@@ -182,7 +182,7 @@ func (t *table) edit(e iptables.Edit, sets func(string) bool) error {
 		if e.Pos > len(c.rules)+1 {
 			return refuse(e, fs.ErrInvalid, "index of insertion too big")
 		}
-		if 1 < e.Pos && e.Pos <= len(c.rules) {
+		if 1 < e.Pos && e.Pos <= len(c.rules) && c.rules[e.Pos-1].front == nil {
 			c.rules[e.Pos-1].front = &e // the first of a chain is put there without it
 		}
 		c.rules = slices.Insert(c.rules, e.Pos-1, r)
