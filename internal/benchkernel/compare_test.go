@@ -113,7 +113,7 @@ type run struct {
 // compare runs the contenders, those that are not slow for several rounds and by
 // turns, and adds a table to the report.
 func compare(t *testing.T, c comparison) {
-	const fewest, most = 6, 12
+	const fewest, most = 3, 12
 	rounds := 1
 	if full() {
 		rounds = most
@@ -130,7 +130,7 @@ func compare(t *testing.T, c comparison) {
 		}
 	}
 	for round := range rounds {
-		if round >= fewest && time.Since(start) > 15*time.Second {
+		if round >= fewest && time.Since(start) > 30*time.Second {
 			break
 		}
 		t.Run(fmt.Sprintf("fast/round=%d", round), func(t *testing.T) { r.round(t, c.jobs, fast) })
