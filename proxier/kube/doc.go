@@ -35,9 +35,9 @@
 //	vipkit.github.io/lower-threshold      the same, at most upper-threshold
 //
 // A name or value that is not in the table is a fault, and so is what cannot be
-// had together: direct and tunnels translate no ports, so that node ports and
-// other target ports cannot be; full-nat hides the clients that external policy
-// Local shows.
+// had together: direct and tunnels need endpoints that hold the virtual address and
+// have the Service's port, so that there can be no node port; full-nat hides the
+// clients that external policy Local shows.
 //
 // # Errors
 //

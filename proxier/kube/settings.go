@@ -100,9 +100,9 @@ func (s *settings) check(spec *serviceSpec, all map[string]string, f *objectFaul
 		add(annForwarding, " hides the client's address, which spec.externalTrafficPolicy Local keeps")
 	}
 	for i, p := range spec.ports {
-		if !s.forwarding.translates() && p.nodePort != 0 && p.nodePort != p.port {
-			add(annForwarding, " does not translate ports, but %s is %d and port %d",
-				field("spec.ports", i, "nodePort"), p.nodePort, p.port)
+		if !s.forwarding.translates() && p.nodePort != 0 {
+			add(annForwarding, " needs virtual addresses, which endpoints hold too, but %s is %d",
+				field("spec.ports", i, "nodePort"), p.nodePort)
 			break
 		}
 	}
