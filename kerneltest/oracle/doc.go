@@ -3,7 +3,7 @@
 // they are written, the virtual servers, the addresses and the routes of the
 // host, and tells each step.
 //
-//	s, err := oracle.Read(ctx, kernel, network)
+//	s, err := oracle.Read(ctx, kernel, "vipkit0", network)
 //	verdicts, err := s.Trace(oracle.Packet{Protocol: vipkit.TCP, Source: client, Destination: service})
 //
 // # The way of a packet
