@@ -226,6 +226,9 @@ func (r *run) turns(t *testing.T, j job, steps []step) {
 func (c *comparison) table(taken timings, order []string, share map[string]int) string {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "### %s\n\n", c.facility)
+	if when := os.Getenv("VIPKIT_BENCH_STAMP"); when != "" {
+		fmt.Fprintf(&b, "%s\n\n", when)
+	}
 	fmt.Fprintln(&b, "| job | by | best, ms | runs | time / floor | time / vipkit |")
 	fmt.Fprintln(&b, "|---|---|---:|---:|---:|---:|")
 	var notes []string
