@@ -15,16 +15,26 @@ import (
 
 // Two proxiers with different prefixes share a host: neither sees what the other
 // has, and what is left when one goes is the other's.
-func TestTwoPrefixes(t *testing.T) {
-	host := kerneltest.New()
+func TestTwoPrefixes(t *testing.T) { twoPrefixes(t, kerneltest.New().Kernel()) }
+
+func twoPrefixes(t *testing.T, kernel proxier.Kernel) {
+	t.Helper()
 	open := func(prefix string) *proxier.Proxier {
 		config := packetConfig()
 		config.Prefix = prefix
-		p, err := proxier.New(host.Kernel(), &config)
+		p, err := proxier.New(kernel, &config)
 		require.NoError(t, err)
 		return p
 	}
-	dump := func() string { return host.Dump("edge0") + host.Dump("vipkit0") }
+	dump := func() string {
+		text := ""
+		for _, link := range []string{"edge0", "vipkit0"} {
+			one, err := kerneltest.Dump(t.Context(), kernel, link)
+			require.NoError(t, err)
+			text += one
+		}
+		return text
+	}
 	text := func(net int) string {
 		return fmt.Sprintf(`
 service web tcp

@@ -77,6 +77,13 @@ func conntrackCommands(text string) string {
 	})
 }
 
+func TestKernelTwoPrefixes(t *testing.T) {
+	testenv.RequireKernel(t, testenv.IPVS, testenv.IPSet, testenv.IPTables, testenv.Dummy, testenv.Conntrack)
+	node := testenv.NewNetNS(t)
+	touchTables(t, node)
+	twoPrefixes(t, realKernel(t, node))
+}
+
 // touchTables makes every table that we use exist, so that what is seen before
 // and after differs in nothing else.
 func touchTables(t *testing.T, ns *testenv.NS) {

@@ -54,6 +54,7 @@ func TestServiceValidate(t *testing.T) {
 		{"endpoint of another family", func(s *proxier.Service) { s.Endpoints[0].Addr = addr("fd00::5") }, "endpoints[0].addr: fd00::5 is IPv6 and no frontend is"},
 		{"endpoint without port", func(s *proxier.Service) { s.Endpoints[0].Port = 0 }, "endpoints[0].port: 0"},
 		{"heavy endpoint", func(s *proxier.Service) { s.Endpoints[0].Weight = 65536 }, "endpoints[0].weight: 65536"},
+		{"lower threshold alone", func(s *proxier.Service) { s.Endpoints[0].Lower = 2 }, "endpoints[0].lower: 2 is above upper, 0"},
 		{"thresholds crossed", func(s *proxier.Service) { s.Endpoints[0].Upper, s.Endpoints[0].Lower = 1, 2 }, "endpoints[0].lower: 2 is above upper, 1"},
 		{"one endpoint twice", func(s *proxier.Service) { s.Endpoints = append(s.Endpoints, s.Endpoints[0]) }, "endpoints[1]: 10.244.0.5:8080 is endpoints[0] already"},
 		{"policy", func(s *proxier.Service) { s.External = 9 }, "external: proxier.Policy(9)"},

@@ -161,7 +161,7 @@ func (s Service) validateEndpoints(f *faults) {
 		if e.Weight > 65535 {
 			f.add("endpoints[%d].weight: %d, want 0–65535", i, e.Weight)
 		}
-		if e.Upper != 0 && e.Lower > e.Upper {
+		if e.Lower > e.Upper {
 			f.add("endpoints[%d].lower: %d is above upper, %d", i, e.Lower, e.Upper)
 		}
 		at := netip.AddrPortFrom(e.Addr, e.Port)
