@@ -38,8 +38,8 @@ func TestKernelIPSet(t *testing.T) {
 	w := newIPSetWork(n)
 	some, share := fewer(n, 20)
 	few := newIPSetWork(some)
-	const dear = "The kernel takes two microseconds an entry in emulation, and what vipkit does for one, with a Change of 232 bytes that floor " +
-		"does not look at, costs several times as much as without emulation: see the running kernel's table."
+	const dear = "What vipkit does for an entry (to look at a whole Change and encode it, or to decode one) grows more under emulation " +
+		"than what the kernel does: compare the running kernel's table. How much of it is the load of the machine is not known."
 	compare(t, comparison{
 		facility: "ipset",
 		jobs: []job{
