@@ -233,34 +233,35 @@ func disagreement(tool, fake iptables.Client, f vipkit.Family, restores [][]ipta
 	return ""
 }
 
-// shrink drops restores and edits for as long as the rest still disagrees.
+// shrink drops restores, then edits, for as long as the rest still disagrees.
 func shrink(restores [][]iptables.Edit, fails func([][]iptables.Edit) bool) [][]iptables.Edit {
-	for size := max(1, len(restores)/2); size > 0; {
+	restores = thin(restores, fails)
+	for i := range restores {
+		restores[i] = thin(restores[i], func(fewer []iptables.Edit) bool {
+			all := slices.Clone(restores)
+			all[i] = fewer
+			return fails(all)
+		})
+	}
+	return thin(restores, fails)
+}
+
+// thin drops halves of a list, then smaller parts, and at last single items.
+func thin[T any](list []T, fails func([]T) bool) []T {
+	for size := max(1, len(list)/2); size > 0; {
 		smaller := false
-		for at := 0; at+size <= len(restores); {
-			fewer := slices.Delete(slices.Clone(restores), at, at+size)
-			if fails(fewer) {
-				restores, smaller = fewer, true
+		for at := 0; at+size <= len(list); {
+			if fewer := slices.Delete(slices.Clone(list), at, at+size); fails(fewer) {
+				list, smaller = fewer, true
 			} else {
 				at += size
-			}
-		}
-		for i := 0; size == 1 && i < len(restores); i++ {
-			for j := 0; j < len(restores[i]) && len(restores[i]) > 1; {
-				fewer := slices.Clone(restores)
-				fewer[i] = slices.Delete(slices.Clone(restores[i]), j, j+1)
-				if fails(fewer) {
-					restores, smaller = fewer, true
-				} else {
-					j++
-				}
 			}
 		}
 		if size > 1 || !smaller {
 			size /= 2
 		}
 	}
-	return restores
+	return list
 }
 
 // forgetful is a fake that forgets to move what comes behind an inserted rule.
