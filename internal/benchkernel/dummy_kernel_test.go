@@ -63,6 +63,7 @@ func TestKernelDummy(t *testing.T) {
 					slow(w, dummy.ByAddress, 1)
 				case 10_000:
 					c.jobs[0].bar, c.jobs[1].bar = 1.2, 1.3
+					c.jobs[0].note = "Each address is checked and encoded, and the link looked up once a thousand; the floor's messages were ready."
 					c.jobs[1].note = "Of each route vipkit decodes the attributes, and sees whether a virtual address can have it, which emulation makes dear; the floor counts messages."
 					some, share := fewer(w.n, 10)
 					slow(newDummyWork(family, some), dummy.ByRoute, share)
