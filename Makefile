@@ -38,6 +38,7 @@ $(GOLANGCI):
 .PHONY: test
 test: ## run the tests that need neither root nor a kernel, with the race detector
 	KERNEL_TESTS= $(GO) test -race -shuffle=on ./...
+	@KERNEL_TESTS= $(GO) test -run '^TestPackets$$' -v ./proxier | sed -n 's/.*count: \(.*\) \([0-9]*\)$$/\1: \2/p'
 
 .PHONY: test-kernel
 test-kernel: ## run the kernel tests on Linux 6.1 and 6.12 in qemu (KERNELS, BACKENDS, PKGS, RUN, BENCH narrow it)
