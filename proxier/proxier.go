@@ -31,8 +31,6 @@ type Proxier struct {
 	order []*holding
 	last  Report
 	held  heldPorts
-	// denied speaks against services of the call under way.
-	denied refusals
 	// flows are stale flows whose deletion is due.
 	flows []conntrack.Match
 }
@@ -67,8 +65,7 @@ func (p *Proxier) Link() string { return p.config.Link }
 func (p *Proxier) Plan(ctx context.Context, services []Service) (Plan, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.denied = nil
-	t, err := p.all(ctx, services)
+	t, err := p.all(ctx, services, nil)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -93,8 +90,7 @@ func (p *Proxier) ApplyServices(ctx context.Context, services []Service) (Report
 	if p.unchanged(services) {
 		return p.last, nil
 	}
-	p.denied = p.held.hold(ctx, p.config, services)
-	t, err := p.all(ctx, services)
+	t, err := p.all(ctx, services, p.held.hold(ctx, p.config, services))
 	if err != nil {
 		return Report{}, err
 	}
@@ -151,8 +147,8 @@ func (p *Proxier) Apply(ctx context.Context, changes Changes) (Report, error) {
 			return Report{}, ServiceError{Service: s.Name, Err: errors.New("to be changed and removed at once")}
 		}
 	}
-	p.denied = p.held.hold(ctx, p.config, changes.Upsert)
-	t, err := p.transition(ctx, changes.Upsert, gone, func(name string) bool { return !gone[name] })
+	denied := p.held.hold(ctx, p.config, changes.Upsert)
+	t, err := p.transition(ctx, changes.Upsert, gone, denied, func(name string) bool { return !gone[name] })
 	if err != nil {
 		return Report{}, err
 	}
@@ -167,10 +163,11 @@ type transition struct {
 	changed map[string]bool
 }
 
-// all returns the transition to services and nothing else.
-func (p *Proxier) all(ctx context.Context, services []Service) (transition, error) {
+// all returns the transition to services and nothing else, but those that are
+// denied.
+func (p *Proxier) all(ctx context.Context, services []Service, denied refusals) (transition, error) {
 	if p.have == nil {
-		return p.transition(ctx, services, nil, noOthers)
+		return p.transition(ctx, services, nil, denied, noOthers)
 	}
 	var upsert []Service
 	seen := make(map[string]bool, len(services)) // and whether it is as wanted
@@ -193,17 +190,17 @@ func (p *Proxier) all(ctx context.Context, services []Service) (transition, erro
 			gone[name] = true
 		}
 	}
-	return p.transition(ctx, upsert, gone, func(name string) bool { return !gone[name] })
+	return p.transition(ctx, upsert, gone, denied, func(name string) bool { return !gone[name] })
 }
 
 // transition returns the way to the services in upsert without those in gone;
 // rest says which others stay. What the proxier does not know it reads.
-func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[string]bool, rest others) (t transition, err error) {
+func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[string]bool, denied refusals, rest others) (t transition, err error) {
 	if p.have == nil {
 		if t.have, err = observe(ctx, p.kernel, p.config, p.config.familiesOf(upsert)); err != nil {
 			return t, err
 		}
-		t.resolution = resolve(p.config, upsert, p.denied, rest, t.have)
+		t.resolution = resolve(p.config, upsert, denied, rest, t.have)
 		return t, nil
 	}
 	t.changed = make(map[string]bool, len(upsert)+len(gone))
@@ -214,7 +211,7 @@ func (p *Proxier) transition(ctx context.Context, upsert []Service, gone map[str
 		t.changed[name] = true
 	}
 	t.have = p.have.part(t.changed)
-	t.resolution = resolve(p.config, upsert, p.denied, rest, t.have)
+	t.resolution = resolve(p.config, upsert, denied, rest, t.have)
 	p.have.share(t.changed, t.have, t.want)
 	return t, nil
 }
